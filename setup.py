@@ -1,0 +1,58 @@
+"""Builds the compiled modules; everything else of the project stands in pyproject.toml.
+
+Environment:
+    DUOLOGUE_DEBUG_BUILD=1       optimise little and keep debug information
+    DUOLOGUE_SANITIZE=address    build with that sanitizer (GCC and Clang)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+ROOT = Path(__file__).resolve().parent
+SRC = ROOT / "src"
+DEBUG = os.environ.get("DUOLOGUE_DEBUG_BUILD") == "1"
+SANITIZE = os.environ.get("DUOLOGUE_SANITIZE", "")
+
+compile_args: list[str] = []
+link_args: list[str] = []
+if sys.platform != "win32":
+    compile_args = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0", "-fvisibility=hidden"]
+    if SANITIZE:
+        compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
+        link_args += [f"-fsanitize={SANITIZE}"]
+
+
+def relative(path: Path) -> str:
+    """Return the path as setuptools wants it: relative to this file, with forward slashes."""
+    return path.relative_to(ROOT).as_posix()
+
+
+headers = sorted(SRC.rglob("*.h"))
+extensions = [
+    Extension(
+        ".".join(path.relative_to(SRC).with_suffix("").parts),
+        [relative(path)],
+        include_dirs=sorted({relative(header.parent) for header in headers}),
+        depends=[relative(header) for header in headers],
+        extra_compile_args=compile_args,
+        extra_link_args=link_args,
+    )
+    for path in sorted(SRC.rglob("*.pyx"))
+]
+
+setup(
+    ext_modules=cythonize(
+        extensions,
+        # The C files are made beside the objects, never beside the sources.
+        build_dir="build/cython",
+        include_path=["src"],
+        compiler_directives={"language_level": 3, "embedsignature": True},
+        nthreads=0 if sys.platform == "win32" else 2,
+    )
+)

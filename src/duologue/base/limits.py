@@ -1,0 +1,105 @@
+"""Every bound of duologue in one record: unit, default, and why that default.
+
+Two rules hold for all of them: None lifts a limit, and 0 never means "no limit". This module must
+never enforce anything; the floors that own the resources do, and their errors name the field.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+__all__ = ["DEFAULT_LIMITS", "Limits"]
+
+# 0 says something useful for these: nothing allowed, or nothing charged. For the others it would
+# stop the connection before it starts.
+_ZERO_ALLOWED = frozenset(
+    {"max_body", "max_size", "fragment_cost", "write_limit", "max_redirects", "compress_threshold"}
+)
+# These weigh or choose rather than bound, so lifting them means nothing.
+_NONE_REFUSED = frozenset({"fragment_cost", "compress_threshold"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Bounds of one client or server. Immutable; use `dataclasses.replace` to change some.
+
+    Attributes:
+        max_line: Octets in a request, status or header line without its CRLF. Default 8192, what
+            common HTTP servers and proxies accept.
+        max_headers: Header lines in a head. Default 100; browsers send about 20.
+        max_head: Octets in a whole head. Default 32768: four full lines' worth, as in Node.js
+            and nginx, so that a million half-sent heads stay countable.
+        max_body: Octets in the body of an HTTP message. Default 1 MiB; bodies explain a refusal,
+            they do not transfer files.
+        max_size: Octets in a WebSocket message after decompression. Default 1 MiB, as in
+            `websockets`.
+        fragment_cost: Octets of `max_size` that each fragment takes besides its payload. Default
+            64, about what storing one costs, so a million empty fragments are not free.
+        max_queue: Messages received and not yet taken by the application before reading pauses.
+            Default 16.
+        max_queue_bytes: The same in octets. Default 1 MiB.
+        write_limit: Octets waiting to be written above which `send()` waits. Default 32768.
+        max_outbox: Octets waiting to be written above which a connection is given up. Default
+            16 MiB. One message is always accepted while nothing waits.
+        max_redirects: HTTP redirects a client follows. Default 10.
+        open_timeout: Seconds for the opening handshake. Default 10.
+        close_timeout: Seconds for the closing handshake. Default 10.
+        ping_interval: Seconds between keepalive pings. Default 20. None sends none.
+        ping_timeout: Seconds without any octet after a keepalive ping until the peer counts as
+            gone. Default 20.
+        write_timeout: Seconds in which a blocked write must make progress. Default 60.
+        keep_alive_timeout: Seconds an idle HTTP connection stays open between requests. Default
+            5, as in Node.js and uvicorn.
+        compress_threshold: Octets from which a message is worth compressing. Default 1024, near
+            the size of one packet.
+
+    Raises:
+        TypeError: If a value is not a number of the field's kind.
+        ValueError: If a value is negative, not finite, or 0 where 0 has no meaning.
+    """
+
+    max_line: int | None = 8192
+    max_headers: int | None = 100
+    max_head: int | None = 32768
+    max_body: int | None = 1_048_576
+    max_size: int | None = 1_048_576
+    fragment_cost: int = 64
+    max_queue: int | None = 16
+    max_queue_bytes: int | None = 1_048_576
+    write_limit: int | None = 32768
+    max_outbox: int | None = 16_777_216
+    max_redirects: int | None = 10
+    open_timeout: float | None = 10.0
+    close_timeout: float | None = 10.0
+    ping_interval: float | None = 20.0
+    ping_timeout: float | None = 20.0
+    write_timeout: float | None = 60.0
+    keep_alive_timeout: float | None = 5.0
+    compress_threshold: int = 1024
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name), isinstance(field.default, float))
+
+
+def _check(name: str, value: object, is_seconds: bool) -> None:
+    if value is None:
+        if name in _NONE_REFUSED:
+            raise TypeError(f"{name} must be a number of bytes, not None; 0 is the least")
+        return
+    kind, unit = ((int, float), "seconds") if is_seconds else (int, "an integer")
+    if isinstance(value, bool) or not isinstance(value, kind):
+        allowed = unit if name in _NONE_REFUSED else f"{unit} or None"
+        raise TypeError(f"{name} must be {allowed}, not {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, not {value!r}; None lifts the limit")
+    if number < 0 or (number == 0 and name not in _ZERO_ALLOWED):
+        least = "0 or more" if name in _ZERO_ALLOWED else "more than 0"
+        lift = "" if name in _NONE_REFUSED else "; None lifts the limit"
+        raise ValueError(f"{name} must be {least}, not {value!r}{lift}")
+
+
+DEFAULT_LIMITS = Limits()
+"""The defaults, shared by everything that is not told otherwise."""

@@ -1,0 +1,99 @@
+from libc.stdint cimport uint8_t
+
+from duologue.wire.deflate cimport PerMessageDeflate
+from duologue.wire.octets cimport Utf8
+
+
+cpdef enum:
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+cdef class Machine:
+    cdef public object logger
+    cdef public bint debug
+    cdef bint client
+    cdef bint raw_text
+    cdef uint8_t status
+
+    # What the opening handshake agreed on.
+    cdef list _extensions
+    cdef PerMessageDeflate deflate
+    cdef bint foreign
+    cdef public object subprotocol
+    cdef public object origin
+
+    # Limits; -1 stands for none.
+    cdef Py_ssize_t max_message
+    cdef Py_ssize_t max_fragment
+
+    # The closing handshake.
+    cdef public object close_rcvd
+    cdef public object close_sent
+    cdef public object close_rcvd_then_sent
+    cdef public object parser_exc
+    cdef public bint eof_sent
+    cdef bint eof_rcvd
+    cdef bint deaf
+
+    # The frame being read.
+    cdef bint stopped
+    cdef bytes rest
+    cdef uint8_t[14] head
+    cdef uint8_t head_have
+    cdef bint in_payload
+    cdef uint8_t first
+    cdef uint8_t[4] key
+    cdef Py_ssize_t length
+    cdef Py_ssize_t have
+    cdef bytes payload
+    cdef Utf8 utf8
+    cdef bint check_text
+
+    # The message being read: 0, or the opcode of its first frame.
+    cdef uint8_t message_opcode
+    cdef bint message_deflated
+    cdef Py_ssize_t message_size
+
+    # What is to be sent.
+    cdef uint8_t* out
+    cdef Py_ssize_t out_size
+    cdef Py_ssize_t out_room
+    cdef readonly bint expect_continuation_frame
+    cdef bint sending_deflated
+
+    # The sink: what a reader finds is pushed into these.
+    cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1
+    cdef int on_ping(self, bytes payload) except -1
+    cdef int on_pong(self, bytes payload) except -1
+    cdef int on_close(self) except -1
+    cdef int on_fault(self, int code, str reason, object exc) except -1
+
+    cdef int read(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int read_rest(self) except -1
+    cdef uint8_t* place(self, Py_ssize_t* size) except? NULL
+    cdef int keep(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t read_head(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t read_payload(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t read_whole(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef bint check_first(self, uint8_t first, uint8_t second) except -1
+    cdef bint check_length(self, Py_ssize_t size) except -1
+    cdef object decode(self, const uint8_t* text, Py_ssize_t length, object raw)
+    cdef int frame_read(self) except -1
+    cdef int control_read(self, int opcode, bytes payload) except -1
+    cdef int close_read(self, bytes payload) except -1
+    cdef bint check_payload(self, object payload, bint fin) except -1
+    cdef Py_ssize_t room_left(self) noexcept
+    cdef int fault(self, int code, str reason, object exc) except -1
+    cdef int too_big(self, object size, Py_ssize_t limit) except -1
+
+    cdef int reserve(self, Py_ssize_t size) except -1
+    cdef int write_frame(self, uint8_t first, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int write_control(self, int opcode, bytes payload) except -1
+    cdef int write_close(self, object close, bytes payload) except -1
+    cdef int write_data(self, int opcode, bint fin, object payload, int compress) except -1
+    cdef int start_eof(self) except -1
+    cdef bytes take_out(self)
+    cdef object closed_exception(self)

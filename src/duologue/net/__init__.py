@@ -1,0 +1,1 @@
+"""Moving octets: links, timers, dialling and listening. Knows nothing of WebSocket."""

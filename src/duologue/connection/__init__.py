@@ -1,0 +1,1 @@
+"""One open connection for an application: inbox, outbox, keepalive, and why it ended."""

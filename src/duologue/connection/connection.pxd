@@ -1,0 +1,80 @@
+from libc.stdint cimport uint8_t
+
+from duologue.net.link cimport Link
+from duologue.protocol.machine cimport Machine
+
+
+cdef class Connection(Machine):
+    cdef readonly object settings
+    cdef public object loop
+    cdef Link link
+    cdef public object request
+    cdef public object response
+    cdef readonly object ending
+    cdef public object handshake_exc
+    cdef object identifier
+    cdef object __weakref__
+    cdef bint gone
+    cdef bint in_batch
+
+    # Inbox: a ring of messages and fragments.
+    cdef list ring
+    cdef Py_ssize_t ring_head
+    cdef Py_ssize_t ring_count
+    cdef Py_ssize_t ring_octets
+    cdef Py_ssize_t ring_whole
+    cdef Py_ssize_t queue_high
+    cdef Py_ssize_t queue_low
+    cdef Py_ssize_t queue_octets
+    cdef object recv_waiter
+    cdef bint recv_busy
+    cdef bint answering
+    cdef bint streaming
+    cdef list assembly
+    cdef Py_ssize_t fragments
+
+    # Outbox: messages not framed yet; framed ones are in Machine.out and the link.
+    cdef object queue
+    cdef Py_ssize_t unawaited
+    cdef bint blocked
+    cdef bint flush_due
+    cdef bint eof_passed
+    cdef list drain_waiters
+    cdef object fragmenting
+    cdef bytes owed_pong
+
+    # Closing.
+    cdef tuple pending_fault
+    cdef object closed_waiter
+    cdef public object connection_exc
+    cdef object close_timer
+
+    # Keepalive.
+    cdef public double latency
+    cdef dict pings
+    cdef object ping_timer
+    cdef double ping_sent
+    cdef bint pong_due
+    cdef unsigned long reads
+    cdef unsigned long reads_at_ping
+    cdef object write_timer
+    cdef Py_ssize_t unsent_then
+
+    cpdef record(self, cause, str detail=*, exc=*)
+    cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int stream_ended(self) except -1
+    cdef int lost(self, object exc) except -1
+    cdef int writable(self, bint yes) except -1
+    cdef int push(self, object item, Py_ssize_t octets) except -1
+    cdef object pop(self)
+    cdef int resume(self) except -1
+    cdef object take(self)
+    cdef int idle(self) except -1
+    cdef int flush(self) except -1
+    cdef int flush_later(self) except -1
+    cdef int pump(self) except -1
+    cdef int start_failing(self) except -1
+    cdef int start_closing(self) except -1
+    cdef object offer(self, int opcode, object message, int compress)
+    cdef int wake(self, object waiter) except -1
+    cdef int finish(self) except -1

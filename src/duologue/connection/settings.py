@@ -1,0 +1,110 @@
+"""What all connections of one server, or of one ``connect()``, have in common."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from types import EllipsisType
+from typing import TypeVar
+
+from duologue.base.limits import DEFAULT_LIMITS, Limits
+from duologue.base.types import LoggerLike
+from duologue.base.vocabulary import Side
+
+T = TypeVar("T")
+MaxSize = int | tuple[int | None, int | None] | None
+MaxSizeOption = MaxSize | EllipsisType
+SecondsOption = float | EllipsisType | None
+"""What options with a default in :class:`Limits` take: ``...`` stands for that default."""
+
+
+def choose(option: T | EllipsisType, default: T) -> T:
+    """Return the option if it was given, else the default."""
+    return default if isinstance(option, EllipsisType) else option
+
+
+def _pair(name: str, value: object, low: object) -> tuple[int | None, int | None]:
+    high, low = value if isinstance(value, tuple) else (value, low)
+    for number in (high, low):
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool)):
+            raise TypeError(f"{name} must be int, None or a pair of them, not {value!r}")
+        if number is not None and number < 0:
+            raise ValueError(f"{name} must not be negative: {value!r}; None lifts the limit")
+    return high, low  # type: ignore[return-value]
+
+
+@dataclass(slots=True)
+class Settings:
+    """Bounds and times of a connection, resolved from options and :class:`Limits`.
+
+    Attributes:
+        side: which end.
+        limits: where every bound that has no option of its own comes from.
+        max_message: octets, ``None`` for no limit.
+        max_fragment: octets, ``None`` for no limit.
+        queue_high: messages waiting in the inbox at which reading pauses.
+        queue_low: messages waiting at which it resumes.
+        write_high: octets waiting to be written above which ``send()`` waits.
+        write_low: octets below which it goes on.
+        ping_interval: seconds, ``None`` for no keepalive.
+        ping_timeout: seconds, ``None`` to never give up on a silent peer.
+        close_timeout: seconds for the closing handshake, ``None`` for any time.
+        logger: where connections log.
+    """
+
+    side: Side
+    limits: Limits = DEFAULT_LIMITS
+    max_message: int | None = None
+    max_fragment: int | None = None
+    queue_high: int | None = 16
+    queue_low: int | None = None
+    write_high: int | None = 32768
+    write_low: int | None = None
+    ping_interval: float | None = None
+    ping_timeout: float | None = None
+    close_timeout: float | None = None
+    logger: LoggerLike = field(default_factory=lambda: logging.getLogger("duologue"))
+
+    @classmethod
+    def resolve(
+        cls,
+        side: Side,
+        limits: Limits,
+        *,
+        max_size: MaxSizeOption = ...,
+        max_queue: MaxSizeOption = ...,
+        write_limit: MaxSizeOption = ...,
+        ping_interval: SecondsOption = ...,
+        ping_timeout: SecondsOption = ...,
+        close_timeout: SecondsOption = ...,
+        logger: LoggerLike | None = None,
+    ) -> Settings:
+        """Check options as ``connect`` and ``serve`` take them.
+
+        Raises:
+            TypeError: If an option has the wrong type.
+            ValueError: If an option is negative.
+        """
+        max_message, max_fragment = _pair("max_size", choose(max_size, limits.max_size), None)
+        queue_high, queue_low = _pair("max_queue", choose(max_queue, limits.max_queue), None)
+        write_high, write_low = _pair("write_limit", choose(write_limit, limits.write_limit), None)
+        if queue_high is not None:
+            queue_high = max(queue_high, 1)
+        if queue_low is None and queue_high is not None:
+            queue_low = queue_high // 4
+        if write_low is None and write_high is not None:
+            write_low = write_high // 4
+        return cls(
+            side=side,
+            limits=limits,
+            max_message=max_message,
+            max_fragment=max_fragment,
+            queue_high=queue_high,
+            queue_low=queue_low,
+            write_high=write_high,
+            write_low=write_low,
+            ping_interval=choose(ping_interval, limits.ping_interval),
+            ping_timeout=choose(ping_timeout, limits.ping_timeout),
+            close_timeout=choose(close_timeout, limits.close_timeout),
+            logger=logger or logging.getLogger(f"duologue.{side.name.lower()}"),
+        )

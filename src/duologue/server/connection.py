@@ -1,0 +1,54 @@
+"""A server's end of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from duologue.base.types import StatusLike
+from duologue.connection.connection import Connection
+from duologue.connection.settings import Settings
+from duologue.protocol.handshake import respond
+from duologue.wire.http11 import Request, Response
+
+if TYPE_CHECKING:
+    from duologue.server.serve import Server
+
+
+class ServerConnection(Connection):
+    """A connection that :func:`~duologue.serve` accepted; handlers get one.
+
+    Made when a request arrives, so that ``process_request`` can look at it and leave its own
+    attributes on it; it opens when the 101 is sent.
+
+    Args:
+        settings: shared by all connections of the server.
+        server: the server that accepted it.
+    """
+
+    request: Request
+    """Request of the opening handshake."""
+    response: Response
+    """Response of the opening handshake."""
+    username: str
+    """Set by :func:`~duologue.basic_auth`."""
+    handler: Callable[..., Awaitable[None]]
+    """Set by :func:`~duologue.route`."""
+    handler_kwargs: Mapping[str, Any]
+    """Set by :func:`~duologue.route`."""
+
+    def __init__(self, settings: Settings, server: Server) -> None:
+        super().__init__(settings)
+        self.server = server
+
+    def respond(self, status: StatusLike, text: str) -> Response:
+        """Build a plain-text answer for ``process_request`` or ``process_response`` to return.
+
+        Args:
+            status: status code.
+            text: body, sent as UTF-8.
+
+        Returns:
+            A response whose headers may be changed.
+        """
+        return respond(status, text)

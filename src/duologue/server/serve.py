@@ -1,0 +1,374 @@
+"""``serve``: a WebSocket server on asyncio, with the names of ``websockets.asyncio.server``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from duologue.base.exceptions import ConnectionClosed
+from duologue.base.limits import DEFAULT_LIMITS, Limits
+from duologue.base.types import LoggerLike, PathLike, Subprotocol
+from duologue.base.vocabulary import CloseCode, Side, State
+from duologue.connection.ending import Cause
+from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
+from duologue.net.asyncio_link import AsyncioLink
+from duologue.net.link import Link
+from duologue.protocol.handshake import Origins
+from duologue.server.connection import ServerConnection
+from duologue.server.opening import (
+    Opening,
+    OpeningOptions,
+    ProcessRequest,
+    ProcessResponse,
+    SelectSubprotocol,
+)
+from duologue.wire.extension import ServerExtensionFactory
+from duologue.wire.grammar import validate_subprotocols
+from duologue.wire.http11 import SERVER
+from duologue.wire.permessage_deflate import enable_server_permessage_deflate
+
+Handler = Callable[[ServerConnection], Awaitable[None]]
+
+
+class Server:
+    """What :func:`serve` returns; most of its API is that of :class:`asyncio.Server`.
+
+    Use it as an asynchronous context manager, which closes it in the end, or await it.
+
+    Args:
+        create_server: starts to listen, given the factory of protocols.
+        handler: runs each open connection.
+        settings: shared by the connections.
+        options: how connections are opened.
+        create_connection: makes a connection from ``settings`` and this server.
+        logger: where the server logs.
+    """
+
+    def __init__(
+        self,
+        create_server: Callable[[Callable[[], AsyncioLink]], Coroutine[Any, Any, asyncio.Server]],
+        handler: Handler,
+        settings: Settings,
+        options: OpeningOptions,
+        create_connection: Callable[[Settings, Server], ServerConnection],
+        logger: LoggerLike,
+    ) -> None:
+        self._create_server = create_server
+        self._settings = settings
+        self._options = options
+        self._create_connection = create_connection
+        self._close_task: asyncio.Task[None] | None = None
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._ending_wanted: tuple[CloseCode | int, str] | None = None
+        self.handler = handler
+        self.logger = logger
+        self.server: asyncio.Server
+        self.openings: set[Opening] = set()
+        self.all_connections: set[ServerConnection] = set()
+        self.handler_tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def connections(self) -> set[ServerConnection]:
+        """Connections that are open and not closing; use it with :func:`broadcast`."""
+        return {each for each in self.all_connections if each.state is State.OPEN}
+
+    # -- what an opening needs
+
+    def link_opened(self, link: AsyncioLink) -> None:
+        """Begin to speak HTTP on a link that was just accepted."""
+        opening = Opening(self, link, self._options)
+        self.openings.add(opening)
+        link.attach(opening)
+
+    def new_connection(self) -> ServerConnection:
+        """Make the connection that a request may become."""
+        return self._create_connection(self._settings, self)
+
+    def start_connection(self, connection: ServerConnection, link: Link, rest: bytes) -> None:
+        """Run the handler of a connection whose opening handshake succeeded."""
+        self.all_connections.add(connection)
+        # Registered here, not inside the task: close() must see it before its first step.
+        task = asyncio.get_running_loop().create_task(self._run(connection))
+        self.handler_tasks.add(task)
+        task.add_done_callback(self.handler_tasks.discard)
+        connection.log().info("connection open")
+        connection.open(link, rest)
+
+    async def _run(self, connection: ServerConnection) -> None:
+        try:
+            try:
+                await self.handler(connection)
+            except ConnectionClosed as exc:
+                if connection.state is State.OPEN:
+                    self._handler_failed(connection, exc)
+                    await connection.close(CloseCode.INTERNAL_ERROR)
+                connection.log().info("connection handler ended with its connection: %s", exc)
+            except Exception as exc:
+                self._handler_failed(connection, exc)
+                await connection.close(CloseCode.INTERNAL_ERROR)
+            except BaseException:
+                connection.start_close(CloseCode.INTERNAL_ERROR)
+                raise
+            await connection.close()
+        finally:
+            self.all_connections.discard(connection)
+            connection.log().info("connection closed")
+
+    def _handler_failed(self, connection: ServerConnection, exc: Exception) -> None:
+        connection.record(Cause.HANDLER_RAISED, repr(exc), exc)
+        connection.log().error("connection handler failed", exc_info=True)
+
+    # -- closing
+
+    def close(
+        self,
+        close_connections: bool = True,
+        code: CloseCode | int = CloseCode.GOING_AWAY,
+        reason: str = "",
+    ) -> None:
+        """Stop accepting connections and close those there are; closing again changes nothing.
+
+        Handshakes under way are answered with 503.
+
+        Args:
+            close_connections: ``False`` to let open connections live on; :meth:`wait_closed` then
+                waits for them.
+            code: close code sent to open connections.
+            reason: close reason, at most 123 octets of UTF-8.
+        """
+        if self._close_task is None:
+            self._close_task = self.get_loop().create_task(
+                self._close(close_connections, code, reason)
+            )
+
+    async def _close(self, close_connections: bool, code: CloseCode | int, reason: str) -> None:
+        self.logger.info("server closing")
+        self.server.close()
+        # Links accepted in this very turn of the loop are handed to us in the next one.
+        await asyncio.sleep(0)
+        for opening in list(self.openings):
+            opening.shut_down()
+        if close_connections:
+            for connection in self.connections:
+                connection.start_close(code, reason, Cause.SHUTDOWN)
+        if self.all_connections and close_connections:
+            await asyncio.wait(
+                [
+                    asyncio.ensure_future(connection.wait_closed())
+                    for connection in self.all_connections
+                ]
+            )
+        await self.server.wait_closed()
+        while self.handler_tasks:
+            await asyncio.wait(self.handler_tasks)
+        self._closed.set_result(None)
+        self.logger.info("server closed")
+
+    async def wait_closed(self) -> None:
+        """Wait until the server is closed and all handlers have returned."""
+        await asyncio.shield(self._closed)
+
+    # -- asyncio.Server
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """See :meth:`asyncio.Server.get_loop`."""
+        return self.server.get_loop()
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections, if ``start_serving=False`` was given before."""
+        await self.server.start_serving()
+
+    async def serve_forever(self) -> None:
+        """Serve until :meth:`close` is called or this is cancelled, which closes the server."""
+        if not self.is_serving():
+            await self.start_serving()
+        try:
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            self.close()
+            await self.wait_closed()
+            raise
+
+    def is_serving(self) -> bool:
+        """Whether the server accepts connections."""
+        return self.server.is_serving()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Sockets that the server listens on."""
+        return tuple(self.server.sockets)
+
+    # -- starting
+
+    async def _start(self) -> Self:
+        if not hasattr(self, "server"):
+            self.server = await self._create_server(lambda: AsyncioLink(self.link_opened))
+            if self.server.is_serving():
+                for sock in self.server.sockets:
+                    self.logger.info("server listening on %s", _name(sock))
+        return self
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._start().__await__()
+
+    async def __aenter__(self) -> Self:
+        return await self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+        await self.wait_closed()
+
+
+def _name(sock: socket.socket) -> str:
+    """A listening socket's address as people write it."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_INET:
+        return f"{name[0]}:{name[1]}"
+    if sock.family == socket.AF_INET6:
+        return f"[{name[0]}]:{name[1]}"
+    return str(name)
+
+
+def serve(
+    handler: Handler,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
+    origins: Origins | None = None,
+    extensions: Sequence[ServerExtensionFactory] | None = None,
+    subprotocols: Sequence[Subprotocol] | None = None,
+    select_subprotocol: SelectSubprotocol | None = None,
+    compression: str | None = "deflate",
+    process_request: ProcessRequest | None = None,
+    process_response: ProcessResponse | None = None,
+    server_header: str | None = SERVER,
+    open_timeout: SecondsOption = ...,
+    ping_interval: SecondsOption = ...,
+    ping_timeout: SecondsOption = ...,
+    close_timeout: SecondsOption = ...,
+    max_size: MaxSizeOption = ...,
+    max_queue: MaxSizeOption = ...,
+    write_limit: MaxSizeOption = ...,
+    logger: LoggerLike | None = None,
+    create_connection: Callable[[Settings, Server], ServerConnection] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    **kwargs: Any,
+) -> Server:
+    """Serve WebSocket connections on ``host`` and ``port``.
+
+    ::
+
+        async with serve(handler, "127.0.0.1", 8000) as server:
+            await server.serve_forever()
+
+    When the handler returns the connection is closed with 1000, when it raises with 1011.
+
+    Args:
+        handler: coroutine function that gets each :class:`ServerConnection` once it is open.
+        host: interfaces to listen on, as :meth:`asyncio.loop.create_server` takes them.
+        port: TCP port; 0 lets the operating system choose.
+        origins: origins to accept: str, compiled regular expressions (matched against the whole)
+            and ``None`` for no ``Origin`` header. By default any.
+        extensions: extensions to negotiate, in order of preference.
+        subprotocols: subprotocols to choose from, in order of preference.
+        select_subprotocol: ``(connection, offered) -> chosen or None``, instead of that choice.
+        compression: ``"deflate"``, or ``None`` to do without permessage-deflate.
+        process_request: ``(connection, request) -> Response or None``, function or coroutine
+            function; a response is sent instead of opening the connection. Unless it says
+            ``Connection: close`` the client may send further requests.
+        process_response: ``(connection, request, response) -> Response or None``, function or
+            coroutine function; may change or replace the response.
+        server_header: value of the ``Server`` header, ``None`` for none.
+        open_timeout: seconds for the opening handshake, ``None`` for any time.
+        ping_interval: seconds between keepalive pings, ``None`` for none.
+        ping_timeout: seconds after a ping in which something must arrive; ``None`` for any time.
+        close_timeout: seconds for the closing handshake, ``None`` for any time.
+        max_size: greatest message in octets; ``None`` for no limit, ``(message, fragment)`` for
+            both. Larger ones close the connection with 1009.
+        max_queue: messages waiting to be received at which reading pauses; ``(high, low)`` to say
+            at which it resumes, ``None`` for no limit. Reading pauses at ``Limits.max_queue_bytes``
+            too, unless this is ``None``.
+        write_limit: octets waiting to be written above which ``send()`` waits; ``(high, low)``.
+        logger: by default ``logging.getLogger("duologue.server")``.
+        create_connection: subclass of :class:`ServerConnection`, or a function that makes one.
+        limits: every bound: those that have no option of their own, and the defaults (``...``) of
+            those that have; see :class:`Limits`.
+        **kwargs: passed to :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``backlog``,
+            ``reuse_port``, ``start_serving``, ...
+
+    Returns:
+        A :class:`Server`, to be awaited or entered.
+
+    Raises:
+        ValueError: If an option has a value that it can't have.
+        TypeError: If an option has the wrong type.
+    """
+    if subprotocols is not None:
+        validate_subprotocols(subprotocols)
+    if compression == "deflate":
+        extensions = enable_server_permessage_deflate(
+            extensions, threshold=limits.compress_threshold
+        )
+    elif compression is not None:
+        raise ValueError(f"unsupported compression: {compression}")
+    logger = logger or logging.getLogger("duologue.server")
+    settings = Settings.resolve(
+        Side.SERVER,
+        limits,
+        max_size=max_size,
+        max_queue=max_queue,
+        write_limit=write_limit,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        logger=logger,
+    )
+    options = OpeningOptions(
+        limits=limits,
+        logger=logger,
+        origins=origins,
+        extensions=extensions,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        process_request=process_request,
+        process_response=process_response,
+        server_header=server_header,
+        open_timeout=choose(open_timeout, limits.open_timeout),
+    )
+    if kwargs.get("ssl") is not None:
+        kwargs.setdefault("ssl_handshake_timeout", options.open_timeout)
+        kwargs.setdefault("ssl_shutdown_timeout", settings.close_timeout)
+
+    async def create_server(factory: Callable[[], AsyncioLink]) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        if kwargs.pop("unix", False):
+            return await loop.create_unix_server(factory, **kwargs)
+        return await loop.create_server(factory, host, port, **kwargs)
+
+    return Server(
+        create_server, handler, settings, options, create_connection or ServerConnection, logger
+    )
+
+
+def unix_serve(handler: Handler, path: PathLike | None = None, **kwargs: Any) -> Server:
+    """Serve WebSocket connections on a Unix socket.
+
+    Args:
+        handler: as in :func:`serve`.
+        path: of the socket, in the file system.
+        **kwargs: options of :func:`serve`, and those of
+            :meth:`asyncio.loop.create_unix_server`.
+
+    Returns:
+        A :class:`Server`.
+    """
+    return serve(handler, unix=True, path=path, **kwargs)

@@ -1,0 +1,313 @@
+"""WebSocket for Python, both ends: clients, servers and the protocol itself.
+
+The names of `websockets` mean the same here; modules have the same paths. Nothing is imported
+before it is used (PEP 562), so `import duologue` costs about nothing and needs no asyncio.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from duologue.version import version as __version__
+
+if TYPE_CHECKING:
+    from duologue.asyncio.client import (
+        ClientConnection,
+        connect,
+        unix_connect,
+    )
+    from duologue.asyncio.router import (
+        Router,
+        route,
+        unix_route,
+    )
+    from duologue.asyncio.server import (
+        Server,
+        ServerConnection,
+        basic_auth,
+        broadcast,
+        serve,
+        unix_serve,
+    )
+    from duologue.base.limits import (
+        Limits,
+    )
+    from duologue.client import (
+        ClientProtocol,
+    )
+    from duologue.datastructures import (
+        Headers,
+        HeadersLike,
+        MultipleValuesError,
+    )
+    from duologue.exceptions import (
+        BodyTooLarge,
+        ConcurrencyError,
+        ConnectionClosed,
+        ConnectionClosedError,
+        ConnectionClosedOK,
+        DuplicateParameter,
+        HeaderLineTooLong,
+        InvalidHandshake,
+        InvalidHeader,
+        InvalidHeaderFormat,
+        InvalidHeaderValue,
+        InvalidMessage,
+        InvalidMethod,
+        InvalidOrigin,
+        InvalidParameterName,
+        InvalidParameterValue,
+        InvalidProtocol,
+        InvalidProxy,
+        InvalidProxyMessage,
+        InvalidProxyStatus,
+        InvalidState,
+        InvalidStatus,
+        InvalidUpgrade,
+        InvalidURI,
+        NegotiationError,
+        PayloadTooBig,
+        ProtocolError,
+        ProxyError,
+        RequestLineTooLong,
+        SecurityError,
+        StatusLineTooLong,
+        TooManyFragments,
+        TooManyHeaders,
+        WebSocketException,
+    )
+    from duologue.frames import (
+        Close,
+        CloseCode,
+        Frame,
+        Opcode,
+    )
+    from duologue.http11 import (
+        Request,
+        Response,
+    )
+    from duologue.protocol import (
+        Protocol,
+        Side,
+        State,
+    )
+    from duologue.server import (
+        ServerProtocol,
+    )
+    from duologue.typing import (
+        Data,
+        ExtensionName,
+        ExtensionParameter,
+        LoggerLike,
+        Origin,
+        StatusLike,
+        Subprotocol,
+    )
+
+__all__ = [
+    # duologue.asyncio.client
+    "ClientConnection",
+    "connect",
+    "unix_connect",
+    # duologue.asyncio.router
+    "Router",
+    "route",
+    "unix_route",
+    # duologue.asyncio.server
+    "Server",
+    "ServerConnection",
+    "basic_auth",
+    "broadcast",
+    "serve",
+    "unix_serve",
+    # duologue.client
+    "ClientProtocol",
+    # duologue.datastructures
+    "Headers",
+    "HeadersLike",
+    "MultipleValuesError",
+    # duologue.exceptions
+    "BodyTooLarge",
+    "ConcurrencyError",
+    "ConnectionClosed",
+    "ConnectionClosedError",
+    "ConnectionClosedOK",
+    "DuplicateParameter",
+    "HeaderLineTooLong",
+    "InvalidHandshake",
+    "InvalidHeader",
+    "InvalidHeaderFormat",
+    "InvalidHeaderValue",
+    "InvalidMessage",
+    "InvalidMethod",
+    "InvalidOrigin",
+    "InvalidParameterName",
+    "InvalidParameterValue",
+    "InvalidProtocol",
+    "InvalidProxy",
+    "InvalidProxyMessage",
+    "InvalidProxyStatus",
+    "InvalidState",
+    "InvalidStatus",
+    "InvalidURI",
+    "InvalidUpgrade",
+    "NegotiationError",
+    "PayloadTooBig",
+    "ProtocolError",
+    "ProxyError",
+    "RequestLineTooLong",
+    "SecurityError",
+    "StatusLineTooLong",
+    "TooManyFragments",
+    "TooManyHeaders",
+    "WebSocketException",
+    # duologue.frames
+    "Close",
+    "CloseCode",
+    "Frame",
+    "Opcode",
+    # duologue.http11
+    "Request",
+    "Response",
+    # duologue.base.limits
+    "Limits",
+    # duologue.protocol
+    "Protocol",
+    "Side",
+    "State",
+    # duologue.server
+    "ServerProtocol",
+    # duologue.typing
+    "Data",
+    "ExtensionName",
+    "ExtensionParameter",
+    "LoggerLike",
+    "Origin",
+    "StatusLike",
+    "Subprotocol",
+    # duologue.version
+    "__version__",
+]
+
+_SOURCES = {
+    "duologue.asyncio.client": (
+        "ClientConnection",
+        "connect",
+        "unix_connect",
+    ),
+    "duologue.asyncio.router": (
+        "Router",
+        "route",
+        "unix_route",
+    ),
+    "duologue.asyncio.server": (
+        "Server",
+        "ServerConnection",
+        "basic_auth",
+        "broadcast",
+        "serve",
+        "unix_serve",
+    ),
+    "duologue.client": ("ClientProtocol",),
+    "duologue.datastructures": (
+        "Headers",
+        "HeadersLike",
+        "MultipleValuesError",
+    ),
+    "duologue.exceptions": (
+        "BodyTooLarge",
+        "ConcurrencyError",
+        "ConnectionClosed",
+        "ConnectionClosedError",
+        "ConnectionClosedOK",
+        "DuplicateParameter",
+        "HeaderLineTooLong",
+        "InvalidHandshake",
+        "InvalidHeader",
+        "InvalidHeaderFormat",
+        "InvalidHeaderValue",
+        "InvalidMessage",
+        "InvalidMethod",
+        "InvalidOrigin",
+        "InvalidParameterName",
+        "InvalidParameterValue",
+        "InvalidProtocol",
+        "InvalidProxy",
+        "InvalidProxyMessage",
+        "InvalidProxyStatus",
+        "InvalidState",
+        "InvalidStatus",
+        "InvalidURI",
+        "InvalidUpgrade",
+        "NegotiationError",
+        "PayloadTooBig",
+        "ProtocolError",
+        "ProxyError",
+        "RequestLineTooLong",
+        "SecurityError",
+        "StatusLineTooLong",
+        "TooManyFragments",
+        "TooManyHeaders",
+        "WebSocketException",
+    ),
+    "duologue.frames": (
+        "Close",
+        "CloseCode",
+        "Frame",
+        "Opcode",
+    ),
+    "duologue.http11": (
+        "Request",
+        "Response",
+    ),
+    "duologue.base.limits": ("Limits",),
+    "duologue.protocol": (
+        "Protocol",
+        "Side",
+        "State",
+    ),
+    "duologue.server": ("ServerProtocol",),
+    "duologue.typing": (
+        "Data",
+        "ExtensionName",
+        "ExtensionParameter",
+        "LoggerLike",
+        "Origin",
+        "StatusLike",
+        "Subprotocol",
+    ),
+}
+_HOME = {name: module for module, names in _SOURCES.items() for name in names}
+_MODULES = frozenset(
+    {
+        "asyncio",
+        "client",
+        "datastructures",
+        "exceptions",
+        "extensions",
+        "frames",
+        "headers",
+        "http11",
+        "protocol",
+        "server",
+        "testing",
+        "typing",
+        "uri",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        value: object = getattr(importlib.import_module(_HOME[name]), name)
+        # From now on an ordinary attribute, found without this function.
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME, *_MODULES})

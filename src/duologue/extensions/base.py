@@ -1,0 +1,15 @@
+"""The extension API; names are those of `websockets.extensions.base`."""
+
+from __future__ import annotations
+
+from duologue.wire.extension import (
+    ClientExtensionFactory,
+    Extension,
+    ServerExtensionFactory,
+)
+
+__all__ = [
+    "ClientExtensionFactory",
+    "Extension",
+    "ServerExtensionFactory",
+]

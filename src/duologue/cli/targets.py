@@ -1,0 +1,130 @@
+"""What ``duologue serve`` can be asked to serve: a front-end by name, or a handler of one's own.
+
+It must never know where the server listens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+from duologue.asyncio.server import ServerConnection
+from duologue.cli.failure import Failure
+from duologue.frontends.chat import Chat
+from duologue.frontends.echo import Echo
+from duologue.http11 import Request, Response
+
+__all__ = ["Service", "chat", "echo", "imported", "is_target"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something to serve.
+
+    Attributes:
+        handler: The coroutine function that talks on one connection.
+        process_request: What answers plain HTTP; ``None`` leaves it to the opening handshake.
+        listening: Called with the TCP port once the server listens.
+    """
+
+    handler: Callable[[ServerConnection], Awaitable[None]]
+    process_request: Callable[[ServerConnection, Request], Response | None] | None = None
+    listening: Callable[[int], object] | None = None
+
+
+def is_target(text: str) -> bool:
+    """Tells whether a text has the form ``module:attribute``, dots allowed on either side.
+
+    Args:
+        text: The text.
+    """
+    module, colon, attribute = text.partition(":")
+    names = [*module.split("."), *attribute.split(".")]
+    return colon == ":" and all(name.isidentifier() for name in names)
+
+
+def echo(greeting: str | None) -> Service:
+    """Returns the echo.
+
+    Args:
+        greeting: What it says first, see :class:`duologue.frontends.echo.Echo`.
+    """
+    frontend = Echo(greeting)
+    return Service(frontend.handler, frontend.process_request)
+
+
+def chat(log: Callable[[str], object]) -> Service:
+    """Returns the chat.
+
+    Args:
+        log: Called with each line of its log, see :class:`duologue.frontends.chat.Chat`.
+    """
+    room = Chat(log)
+    return Service(room.handler, listening=room.listening)
+
+
+def imported(target: str) -> Service:
+    """Imports a handler, looking in the current directory first.
+
+    Args:
+        target: ``module:attribute``, see :func:`is_target`.
+
+    Raises:
+        Failure: If it can't be imported or isn't a handler.
+    """
+    module_name, _, attribute = target.partition(":")
+    value: object = _module(module_name)
+    for name in attribute.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            raise Failure(f"module {module_name!r} has no attribute {attribute!r}") from None
+    _check(target, value)
+    return Service(value)  # type: ignore[arg-type]  # _check has looked
+
+
+def _module(name: str) -> ModuleType:
+    directory = os.getcwd()
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        # The module itself, or a package it is in; not something that it imports.
+        if error.name is not None and f"{name}.".startswith(f"{error.name}."):
+            raise Failure(f"there is no module {name!r} (looked in {directory} first)") from None
+        raise Failure(f"importing {name!r} failed: {_located(error)}") from error
+    except Exception as error:
+        raise Failure(f"importing {name!r} failed: {_located(error)}") from error
+
+
+def _located(error: Exception) -> str:
+    text = traceback.format_exception_only(error)[-1].strip()
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if isinstance(error, SyntaxError):
+        return f"{text} ({error.filename}, line {error.lineno})"
+    return f"{text} ({last.filename}, line {last.lineno})"
+
+
+def _check(target: str, value: object) -> None:
+    wanted = "a handler is an 'async def' function that takes the connection"
+    if not callable(value):
+        raise Failure(f"{target} is of type {type(value).__name__}, not a handler: {wanted}")
+    if isinstance(value, type):
+        raise Failure(f"{target} is a class, not a handler: {wanted}")
+    called = getattr(value, "__call__", None)  # noqa: B004 -- an object with an async __call__ will do
+    if not (inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(called)):
+        raise Failure(f"{target} is not a coroutine function: {wanted}")
+    with contextlib.suppress(ValueError):  # no signature to be had
+        signature = inspect.signature(value)
+        try:
+            signature.bind(object())
+        except TypeError as error:
+            raise Failure(f"{target}{signature} can't be a handler, {error}: {wanted}") from None

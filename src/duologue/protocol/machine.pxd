@@ -61,6 +61,7 @@ cdef class Machine:
     cdef uint8_t* out
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_room
+    cdef list large
     cdef readonly bint expect_continuation_frame
     cdef bint sending_deflated
 
@@ -95,5 +96,6 @@ cdef class Machine:
     cdef int write_close(self, object close, bytes payload) except -1
     cdef int write_data(self, int opcode, bint fin, object payload, int compress) except -1
     cdef int start_eof(self) except -1
-    cdef bytes take_out(self)
+    cdef list take_out(self)
+    cdef bytes take_small(self)
     cdef object closed_exception(self)

@@ -13,8 +13,9 @@ What holds at every moment:
   sink already. What a fault does to the connection is the sink's affair.
 * Sink methods run inside :meth:`Machine.read`. They may write frames, and may set ``stopped`` to
   leave the octets that follow for later; they never call :meth:`Machine.read` themselves.
-* Written frames lie in one buffer, ``out``, in the order in which they must be sent. It is never
-  altered: a frame compressed with context takeover cannot be taken back.
+* Written frames lie in one buffer, ``out``, in the order in which they must be sent; when one is
+  large, ``large`` holds it and all before it. Neither is ever altered: a frame compressed with
+  context takeover cannot be taken back.
 
 It must never know sockets, event loops, tasks or time.
 """
@@ -59,6 +60,9 @@ cdef Py_ssize_t TRUSTED_LENGTH = 65536
 
 # From here on receiving into place saves more than the smaller reads that follow from it cost.
 cdef Py_ssize_t PLACED_LENGTH = 32768
+
+# A frame of this size is built in an object of its own and handed on without another copy.
+cdef Py_ssize_t LARGE_LENGTH = 65536
 
 cdef tuple STATES = tuple(State)
 cdef tuple OPCODES = tuple(
@@ -632,18 +636,31 @@ cdef class Machine:
         return 0
 
     cdef int write_frame(self, uint8_t first, const uint8_t* data, Py_ssize_t size) except -1:
-        """Append one frame to ``out``."""
+        """Append one frame to ``out``, or to ``large`` when it is one."""
+        cdef uint8_t[14] head
+        cdef Py_ssize_t head_size = write_head(head, first, size, self.client)
         cdef uint8_t* at
-        self.reserve(size + 14)
-        at = self.out + self.out_size
-        at += write_head(at, first, size, self.client)
+        cdef bytes octets
         if self.client:
-            draw_masking_key(at)
-            mask_octets(at + 4, data, size, at, 0)
-            at += 4
+            draw_masking_key(head + head_size)
+            head_size += 4
+        if size < LARGE_LENGTH:
+            self.reserve(head_size + size)
+            at = self.out + self.out_size
+            self.out_size += head_size + size
         else:
-            memcpy(at, data, size)
-        self.out_size = at + size - self.out
+            octets = PyBytes_FromStringAndSize(NULL, head_size + size)
+            at = <uint8_t*>PyBytes_AS_STRING(octets)
+            if self.large is None:
+                self.large = []
+            if self.out_size:
+                self.large.append(self.take_small())
+            self.large.append(octets)
+        memcpy(at, head, head_size)
+        if self.client:
+            mask_octets(at + head_size, data, size, head + head_size - 4, 0)
+        else:
+            memcpy(at + head_size, data, size)
         return 0
 
     cdef int write_control(self, int opcode, bytes payload) except -1:
@@ -736,8 +753,17 @@ cdef class Machine:
             self.logger.debug("> EOF")
         return 0
 
-    cdef bytes take_out(self):
-        """Take the octets to send out of the machine."""
+    cdef list take_out(self):
+        """Take the octets to send out of the machine, in order; empty when there are none."""
+        cdef list octets = self.large
+        self.large = None
+        if self.out_size:
+            if octets is None:
+                return [self.take_small()]
+            octets.append(self.take_small())
+        return octets if octets is not None else []
+
+    cdef bytes take_small(self):
         cdef bytes octets = PyBytes_FromStringAndSize(<char*>self.out, self.out_size)
         self.out_size = 0
         if self.out_room > 65536:
@@ -857,9 +883,7 @@ cdef class EventMachine(Machine):
 
     def data_to_send(self):
         """Return octets to write; an empty ``bytes`` at the end means half-close the stream."""
-        octets = []
-        if self.out_size:
-            octets.append(self.take_out())
+        cdef list octets = self.take_out()
         if self.eof_due:
             self.eof_due = False
             octets.append(b"")

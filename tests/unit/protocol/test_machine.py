@@ -188,7 +188,7 @@ def test_text_is_refused_at_the_first_wrong_octet(fin: bool) -> None:
     """Even inside a frame that is far from complete (RFC 6455 section 8.1)."""
     octets = frame(1, b"a" * 9 + b"\xff" + b"a" * 90, fin=fin)
     machine = EventMachine(Side.SERVER)
-    for index, octet in enumerate(octets):
+    for index, octet in enumerate(octets):  # noqa: B007 - used below
         assert machine.close_sent is None
         machine.receive_data(bytes([octet]))
         if machine.close_sent is not None:

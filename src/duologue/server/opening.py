@@ -288,6 +288,7 @@ class Opening:
         response = connection.response
         if response.status_code == 101:
             self._finish()
+            self._pause(False)
             self._link.write_octets(octets)
             self._server.start_connection(connection, self._link, self._exchange.rest)
             return

@@ -103,10 +103,12 @@ class Server:
             try:
                 await self.handler(connection)
             except ConnectionClosed as exc:
+                # Of this connection it is how handlers usually end; of another one it is a failure.
                 if connection.state is State.OPEN:
                     self._handler_failed(connection, exc)
                     await connection.close(CloseCode.INTERNAL_ERROR)
-                connection.log().info("connection handler ended with its connection: %s", exc)
+                else:
+                    connection.log().info("connection handler ended: %s", exc)
             except Exception as exc:
                 self._handler_failed(connection, exc)
                 await connection.close(CloseCode.INTERNAL_ERROR)

@@ -1,0 +1,1 @@
+"""duologue's server in conversation with headless Chromium."""

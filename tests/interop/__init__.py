@@ -1,0 +1,1 @@
+"""duologue in conversation with other implementations of WebSocket."""

@@ -130,7 +130,7 @@ class _VirtualSelector(selectors.BaseSelector):
         """Find the timer behind a time-out: asyncio subtracted, and adding again is inexact."""
         now = self._clock.time()
         step = math.nextafter(now, math.inf)
-        asked = max(now + timeout, step)
+        asked = now + timeout
         inexact = 4 * math.ulp(asked)
         while self.moments and self.moments[0] < max(asked - inexact, step):
             heapq.heappop(self.moments)  # a timer that has run or was cancelled

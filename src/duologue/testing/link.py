@@ -81,7 +81,6 @@ class Direction:
         self._inbox: deque[Piece] = deque()
         self._held = 0  # octets in flight and in the inbox, counted against the window
         self._wire_free_at = 0.0
-        self._last_arrival = 0.0
         self._timer: asyncio.Handle | None = None
         self._room_call: asyncio.Handle | None = None
         self._stalled = False
@@ -127,8 +126,7 @@ class Direction:
         if conditions.bandwidth is not None:
             sent += octets / conditions.bandwidth
             self._wire_free_at = sent
-        self._last_arrival = max(self._last_arrival, sent + delay)
-        self._flight.append((self._last_arrival, piece))
+        self._flight.append((sent + delay, piece))  # nothing overtakes what is in front of it
         self._set_timer()
 
     def _set_timer(self) -> None:

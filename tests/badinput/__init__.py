@@ -1,0 +1,1 @@
+"""Hostile and broken peers against a running server or client."""

@@ -1,0 +1,87 @@
+# Needs make, a C compiler and CPython >= 3.11 with its headers; the rest is installed into .venv.
+# `make demo` shows it, `make check` is the quick loop, `make test` is everything CI asks for.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PIP_INSTALL := $(PIP) install --quiet --constraint requirements/tools.txt
+STAGE := @printf '\n== %s\n'
+
+.PHONY: help setup build format lint types check test conformance docs demo clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'setup        .venv with everything that builds, checks and tests'
+	@echo 'build        the compiled modules, in place'
+	@echo 'format       rewrite the code as ruff formats it'
+	@echo 'lint         ruff and cython-lint'
+	@echo 'types        mypy --strict, and the stubs against the compiled modules'
+	@echo 'check        build, lint, types and the quick tests (about two minutes)'
+	@echo 'test         everything: also interop, browser, Autobahn subset, installation'
+	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client'
+	@echo 'docs         docs/_build/html, strictly'
+	@echo 'demo         build, then serve the demo pages on http://127.0.0.1:8001/'
+	@echo 'clean        remove what was built; .venv and .cache stay'
+
+$(BIN)/python:
+	"$$(tools/find_python.sh)" -m venv $(VENV)
+
+# What a build needs, and the package itself in development mode.
+$(VENV)/.installed: pyproject.toml setup.py requirements/tools.txt | $(BIN)/python
+	$(PIP_INSTALL) --upgrade pip setuptools Cython
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+# What checks and tests need.
+$(VENV)/.tools: pyproject.toml requirements/tools.txt $(VENV)/.installed
+	$(PIP_INSTALL) --group build --group lint --group test --group docs
+	@touch $@
+
+setup: $(VENV)/.tools
+
+build: $(VENV)/.installed
+	$(BIN)/python setup.py --quiet build_ext --inplace
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: setup
+	$(STAGE) lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint src
+
+types: setup build
+	$(STAGE) types
+	$(BIN)/mypy
+	$(BIN)/python tools/check_stubs.py
+
+check: setup build lint types
+	$(STAGE) 'quick tests'
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' tests/unit tests/property tests/behaviour tests/meta
+
+test: setup build
+	$(STAGE) 'system tools'
+	tools/system_tools.sh
+	tools/install_peers.sh
+	$(BIN)/python conformance/install_autobahn.py
+	@$(MAKE) --no-print-directory lint types
+	$(STAGE) tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+
+conformance: setup build
+	$(BIN)/python conformance/install_autobahn.py
+	$(BIN)/python conformance/run_autobahn.py
+
+docs: setup build
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
+
+demo: build
+	$(BIN)/duologue demo
+
+clean:
+	rm -rf build dist docs/_build autobahn-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src -name '*.so' -delete -o -name '*.pyd' -delete
+	find src tests conformance tools examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -35,7 +35,8 @@ def broadcast(
     """
     if isinstance(message, str):
         opcode = Opcode.BINARY if text is False else Opcode.TEXT
-        message.encode()
+        # Encoded once for all connections that have to queue it.
+        message = message.encode()
     elif isinstance(message, bytes | bytearray | memoryview):
         opcode = Opcode.TEXT if text else Opcode.BINARY
         message = bytes(message)

@@ -4,6 +4,16 @@ from duologue.net.link cimport Link
 from duologue.protocol.machine cimport Machine
 
 
+cdef class _Queued:
+    cdef int opcode
+    cdef int compress
+    cdef bytes message
+    cdef int fate
+    cdef bint awaited
+    cdef object sent
+    cdef object exc
+
+
 cdef class Connection(Machine):
     cdef readonly object settings
     cdef public object loop
@@ -32,6 +42,8 @@ cdef class Connection(Machine):
     cdef bint streaming
     cdef list assembly
     cdef Py_ssize_t fragments
+    cdef bint overflowing
+    cdef bint discarding
 
     # Outbox: messages not framed yet; framed ones are in Machine.out and the link.
     cdef object queue
@@ -39,8 +51,9 @@ cdef class Connection(Machine):
     cdef bint blocked
     cdef bint flush_due
     cdef bint eof_passed
-    cdef list drain_waiters
-    cdef object fragmenting
+    cdef dict drain_waiters
+    cdef bint fragmenting
+    cdef long long passed
     cdef bytes owed_pong
 
     # Closing.
@@ -54,11 +67,13 @@ cdef class Connection(Machine):
     cdef dict pings
     cdef object ping_timer
     cdef double ping_sent
+    cdef double judgement
+    cdef bytes ping_data
     cdef bint pong_due
     cdef unsigned long reads
     cdef unsigned long reads_at_ping
     cdef object write_timer
-    cdef Py_ssize_t unsent_then
+    cdef long long taken_then
 
     cpdef record(self, cause, str detail=*, exc=*)
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
@@ -76,5 +91,7 @@ cdef class Connection(Machine):
     cdef int start_failing(self) except -1
     cdef int start_closing(self) except -1
     cdef object offer(self, int opcode, object message, int compress)
+    cdef int frame(self, _Queued item) except -1
+    cdef _Queued enqueue(self, int opcode, bytes message, int compress)
     cdef int wake(self, object waiter) except -1
     cdef int finish(self) except -1

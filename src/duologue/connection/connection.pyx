@@ -6,7 +6,9 @@ owner of its link. What it adds is waiting: for messages, for room to send, for 
 **Inbox.** Whole messages, or the fragments of one, lie in a ring until the application takes them.
 At its mark (messages or octets) parsing stops and reading pauses; the unparsed rest waits and is
 parsed before anything else is read. A full inbox is the only thing that pauses reading, so two
-peers that both only write never block each other.
+peers that both only write never block each other. Once our Close frame is sent (or the stream has
+ended) reading never pauses: the peer's Close frame lies behind its messages. They still come in, up
+to twice ``max_queue_bytes``; what exceeds that is discarded.
 
 **Outbox, in two stages.** A message goes straight into the write buffer as a frame when nothing
 waits. When the link takes no more, it stays as it is, unframed, in a queue: the only place where it
@@ -41,6 +43,7 @@ from duologue.base.exceptions import (
     ConcurrencyError,
     ConnectionClosed,
     ConnectionClosedOK,
+    InvalidState,
     PayloadTooBig,
     ProtocolError,
     TooManyFragments,
@@ -56,6 +59,9 @@ cdef int CONT_ = 0, TEXT_ = 1, BINARY_ = 2, PING_ = 9, PONG_ = 10
 # So many fragments a message may always have, however small max_size is.
 cdef Py_ssize_t FREE_FRAGMENTS = 64
 
+# Seconds: a keepalive timer that runs later than this tells of our own loop, not of the peer.
+cdef double TOO_LATE = 1.0
+
 
 # -- awaitables
 
@@ -64,11 +70,9 @@ cdef class _Awaitable:
     """What ``collections.abc.Coroutine`` asks for, so that ``create_task`` takes it too."""
 
     cdef object coroutine
+    cdef bint begun
 
     def __await__(self):
-        return self
-
-    def __iter__(self):
         return self
 
     def __next__(self):
@@ -78,26 +82,33 @@ cdef class _Awaitable:
         """Return the coroutine that does the waiting, or raise StopIteration with the result."""
         raise NotImplementedError
 
-    def send(self, value):
+    cdef int start(self) except -1:
+        """Begin once; as coroutines do, refuse to be awaited again."""
         if self.coroutine is None:
+            if self.begun:
+                raise RuntimeError("cannot reuse already awaited coroutine")
+            self.begun = True
             self.coroutine = self.begin()
+        return 0
+
+    def send(self, value):
+        self.start()
         return self.coroutine.send(value)
 
     def throw(self, *exc):
-        if self.coroutine is None:
-            raise exc[0] if len(exc) == 1 else exc[1] if exc[1] is not None else exc[0]()
-        return self.coroutine.throw(*exc)
+        if self.coroutine is not None:
+            return self.coroutine.throw(*exc)
+        self.begun = True
+        raise exc[0] if len(exc) == 1 or exc[1] is None else exc[1]
 
     def close(self):
+        self.begun = True
         if self.coroutine is not None:
             self.coroutine.close()
 
 
 cdef class _Done(_Awaitable):
-    """A send that needs no waiting; one object serves all."""
-
-    cdef object begin(self):
-        raise StopIteration
+    """A send that needs no waiting; one object serves all, so it may be awaited again."""
 
     def send(self, value):
         raise StopIteration
@@ -140,8 +151,7 @@ cdef class _Next(_Recv):
 
     def send(self, value):
         try:
-            if self.coroutine is None:
-                self.coroutine = self.begin()
+            self.start()
             return self.coroutine.send(value)
         except ConnectionClosedOK:
             raise StopAsyncIteration from None
@@ -168,15 +178,14 @@ cdef class _Fragment:
     cdef bint fin
 
 
-cdef class _Queued:
-    """A message in the outbox, not framed yet."""
+cdef enum:
+    WAITING
+    FRAMED
+    DROPPED
 
-    cdef int opcode
-    cdef int compress
-    cdef object message
-    cdef Py_ssize_t octets
-    cdef bint awaited
-    cdef object sent
+
+cdef class _Queued:
+    """A message in the outbox, not framed yet; CONT stands for the turn of a fragmented one."""
 
 
 cdef Py_ssize_t octets_of(object message) except -1:
@@ -222,11 +231,14 @@ cdef class Connection(Machine):
             rest: octets that came after the handshake.
         """
         cdef object high = self.settings.write_high, low = self.settings.write_low
+        if high is None:
+            high = self.settings.limits.max_outbox
         self.link = link
         link.own(self, &CALLS)
         link.set_write_limits(
             <Py_ssize_t>1 << 62 if high is None else high, 0 if low is None else low
         )
+        link.resume_reading()
         self.state = OPEN
         if self.settings.ping_interval is not None:
             self.ping_timer = Timer(timers_of(self.loop), self._keepalive)
@@ -320,9 +332,8 @@ cdef class Connection(Machine):
     cdef int stream_ended(self) except -1:
         """The peer ended its stream; without a Close frame that is abnormal (section 7.1.5)."""
         self.eof_rcvd = True
-        if self.rest is not None:
-            # Reading was paused by a full inbox: its messages come first, then this end.
-            self.drain_rest()
+        # Reading may be paused by a full inbox: what lies behind it comes first, then this end.
+        self.drain_rest()
         if not self.deaf:
             self.deaf = True
             self.parser_exc = EOFError("unexpected end of stream")
@@ -330,7 +341,7 @@ cdef class Connection(Machine):
         self.flush()
         self.state = CLOSED
         self.link.close()
-        return 0
+        return self.start_closing()
 
     cdef int writable(self, bint yes) except -1:
         self.blocked = not yes
@@ -341,14 +352,11 @@ cdef class Connection(Machine):
             self.write_timer.clear()
         if self.owed_pong is not None:
             payload, self.owed_pong = self.owed_pong, None
-            if self.status == OPEN or self.status == CLOSING:
-                self.write_control(PONG_, payload)
+            self.on_ping(payload)
         self.pump()
         self.flush()
-        if not self.blocked and self.drain_waiters is not None:
-            waiters, self.drain_waiters = self.drain_waiters, None
-            for waiter in waiters:
-                self.wake(waiter)
+        if not self.blocked:
+            self.wake_drained()
         return 0
 
     cdef int lost(self, object exc) except -1:
@@ -363,7 +371,8 @@ cdef class Connection(Machine):
 
     def drain_rest(self):
         """Parse what a full inbox left unparsed: nothing more will be read."""
-        while self.rest is not None and not self.deaf:
+        self.overflowing = True
+        if self.rest is not None:
             self.read_rest()
 
     cdef int finish(self) except -1:
@@ -378,9 +387,7 @@ cdef class Connection(Machine):
         self.ping_timer = self.close_timer = self.write_timer = None
         self.wake(self.recv_waiter)
         self.drop_queue()
-        waiters, self.drain_waiters = self.drain_waiters, None
-        for waiter in waiters or ():
-            self.wake(waiter)
+        self.wake_drained()
         if self.pings is not None:
             exc = self.closed_exception()
             for waiter, _ in self.pings.values():
@@ -399,7 +406,15 @@ cdef class Connection(Machine):
             queue, self.queue = self.queue, None
             for entry in queue:
                 item = entry
+                item.fate = DROPPED
                 self.wake(item.sent)
+        self.unawaited = 0
+
+    def wake_drained(self):
+        """Wake who waits for room in the link."""
+        waiters, self.drain_waiters = self.drain_waiters, None
+        for waiter in waiters or ():
+            self.wake(waiter)
 
     cdef int wake(self, object waiter) except -1:
         if waiter is not None and not waiter.done():
@@ -411,6 +426,8 @@ cdef class Connection(Machine):
     cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1:
         cdef _Fragment fragment
         cdef Py_ssize_t allowed
+        if self.discarding:
+            return 0
         if fin and opcode != CONT_:
             return self.push(payload, octets_of(payload))
         if not (self.streaming and PyBytes_GET_SIZE(payload) == 0):
@@ -469,6 +486,8 @@ cdef class Connection(Machine):
     cdef int on_fault(self, int code, str reason, object exc) except -1:
         if isinstance(exc, (PayloadTooBig, TooManyFragments)):
             self.record(Cause.LIMIT, f"max_size: {exc}", exc)
+        elif code == CloseCode.INTERNAL_ERROR:
+            self.record(Cause.CLOSED_HERE, f"an extension failed: {exc!r}", exc)
         else:
             self.record(Cause.PROTOCOL_FAULT, str(exc), exc)
         self.parser_exc = exc
@@ -496,12 +515,17 @@ cdef class Connection(Machine):
         self.ring_octets += octets
         if type(item) is not _Fragment or (<_Fragment>item).fin:
             self.ring_whole += 1
-        if self.recv_waiter is not None:
-            self.wake(self.recv_waiter)
-        if (
+        self.wake(self.recv_waiter)
+        if self.overflowing:
+            room = self.settings.limits.fragment_cost
+            room = self.ring_octets + self.ring_count * room
+            if self.queue_octets >= 0 and room > 2 * self.queue_octets:
+                self.discarding = True
+                self.logger.warning("! inbox is full while closing: what follows is discarded")
+        elif (
             self.queue_high >= 0 and self.ring_count >= self.queue_high
             or self.queue_octets >= 0 and self.ring_octets >= self.queue_octets
-        ) and not self.gone:
+        ):
             self.stopped = True
         return 0
 
@@ -537,6 +561,8 @@ cdef class Connection(Machine):
             self.in_batch = False
         if not self.stopped and not self.gone:
             self.link.resume_reading()
+            # Nobody could see signs of life until now.
+            self.reads += 1
         return self.flush()
 
     cdef object take(self):
@@ -617,12 +643,16 @@ cdef class Connection(Machine):
         try:
             return payload.decode()
         except UnicodeDecodeError as exc:
-            self.connection_exc = exc
-            self.record(Cause.CLOSED_HERE, "recv(decode=True) got no UTF-8", exc)
+            await self._refuse_text(exc)
+
+    async def _refuse_text(self, exc):
+        self.connection_exc = exc
+        self.record(Cause.CLOSED_HERE, "recv(decode=True) got no UTF-8", exc)
+        if self.pending_fault is None:
             self.pending_fault = (
                 CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}"
             )
-            self.start_failing()
+        self.start_failing()
         await self.wait_closed()
         raise self.closed_exception()
 
@@ -675,13 +705,13 @@ cdef class Connection(Machine):
         """
         cdef _Fragment fragment
         self.occupy("recv_streaming")
-        parts, self.assembly = self.assembly or [], None
+        parts, self.assembly = deque(self.assembly or ()), None
         started = bool(parts)
         decoder = None
         try:
             while True:
                 if parts:
-                    item = parts.pop(0)
+                    item = parts.popleft()
                 elif await self._wait_for_item():
                     item = self.pop()
                 else:
@@ -698,7 +728,8 @@ cdef class Connection(Machine):
                     yield item
                     return
                 fragment = item
-                if not fragment.fin and self.fragments > 0:
+                if not (fragment.fin or self.ring_whole) and self.fragments > 0:
+                    # A fragment of the message that is still arriving.
                     self.fragments -= 1
                 data = fragment.payload
                 if fragment.text if decode is None else decode:
@@ -719,8 +750,8 @@ cdef class Connection(Machine):
     async def _decode_part(self, decoder, bytes data, bint fin):
         try:
             return decoder.decode(data, fin)
-        except UnicodeDecodeError:
-            return await self._decode(data if data else b"\xff")
+        except UnicodeDecodeError as exc:
+            await self._refuse_text(exc)
 
     # -- outbox
 
@@ -731,6 +762,8 @@ cdef class Connection(Machine):
             self.large = None
             return 0
         for octets in self.take_out():
+            # Counted first: the link may say at once that it is full.
+            self.passed += PyBytes_GET_SIZE(octets)
             self.link.write(octets)
         if self.eof_sent and not self.eof_passed:
             self.eof_passed = True
@@ -757,17 +790,42 @@ cdef class Connection(Machine):
         """Frame queued messages while the link takes them."""
         cdef _Queued item
         cdef object high = self.settings.write_high
-        while self.queue and not self.blocked and self.fragmenting is None:
-            if self.status != OPEN:
-                break
+        while self.queue and not (self.blocked or self.fragmenting) and self.status == OPEN:
             item = self.queue.popleft()
-            if not item.awaited:
-                self.unawaited -= item.octets
-            self.write_data(item.opcode, True, item.message, item.compress)
-            self.wake(item.sent)
+            self.frame(item)
             if self.large is not None or high is not None and self.out_size > <Py_ssize_t>high:
                 self.flush()
         return 0
+
+    cdef int frame(self, _Queued item) except -1:
+        """Put a queued message into the write buffer, or let a fragmented one begin."""
+        if item.fate == DROPPED:
+            return 0
+        if not item.awaited:
+            self.unawaited -= PyBytes_GET_SIZE(item.message)
+        item.fate = FRAMED
+        if item.opcode == CONT_:
+            self.fragmenting = True
+        else:
+            try:
+                self.write_data(item.opcode, True, item.message, item.compress)
+            except Exception as exc:
+                item.exc = exc
+                if not item.awaited:
+                    self.logger.error("! a message could not be sent", exc_info=True)
+        item.message = None
+        return self.wake(item.sent)
+
+    cdef _Queued enqueue(self, int opcode, bytes message, int compress):
+        cdef _Queued item = _Queued.__new__(_Queued)
+        item.opcode = opcode
+        item.message = message
+        item.compress = compress
+        if self.queue is None:
+            self.queue = deque()
+        self.queue.append(item)
+        self.unawaited += PyBytes_GET_SIZE(message)
+        return item
 
     cdef object offer(self, int opcode, object message, int compress):
         """Queue a message; return an awaitable of its having found room."""
@@ -777,7 +835,7 @@ cdef class Connection(Machine):
             later = _Later.__new__(_Later)
             later.make = self._refuse
             return later
-        if not self.blocked and not self.queue and self.fragmenting is None:
+        if not (self.blocked or self.fragmenting or self.queue):
             self.write_data(opcode, True, message, compress)
             self.flush_later()
             if not self.blocked:
@@ -785,18 +843,10 @@ cdef class Connection(Machine):
             later = _Later.__new__(_Later)
             later.make = self._drain
             return later
-        item = _Queued.__new__(_Queued)
-        item.opcode = opcode
-        item.compress = compress
         # Bytes that their owner may change are copied: what was sent is what was given.
-        item.message = message if isinstance(message, (str, bytes)) else bytes(message)
-        item.octets = octets_of(item.message)
-        if isinstance(message, str):
-            message.encode()
-        if self.queue is None:
-            self.queue = deque()
-        self.queue.append(item)
-        self.unawaited += item.octets
+        item = self.enqueue(
+            opcode, message.encode() if isinstance(message, str) else bytes(message), compress
+        )
         limit = self.settings.limits.max_outbox
         if limit is not None and self.unawaited > limit and len(self.queue) > 1:
             # Tasks made in this turn begin to await their sends before the next one.
@@ -814,13 +864,13 @@ cdef class Connection(Machine):
                 f"{self.unawaited} octets wait, more than max_outbox of {limit}",
             )
             self.drop_queue()
-            self.unawaited = 0
             self.pending_fault = (CloseCode.TRY_AGAIN_LATER, "too slow")
             self.start_failing()
             self.flush()
 
     async def _refuse(self, _):
         """Wait for the end of a connection that is closing, and report it."""
+        self.check_opened()
         self.start_closing()
         await self.wait_closed()
         raise self.closed_exception()
@@ -830,32 +880,41 @@ cdef class Connection(Machine):
         while self.blocked and not self.gone:
             waiter = self.loop.create_future()
             if self.drain_waiters is None:
-                self.drain_waiters = []
-            self.drain_waiters.append(waiter)
-            await waiter
+                self.drain_waiters = {}
+            self.drain_waiters[waiter] = None
+            try:
+                await waiter
+            finally:
+                if self.drain_waiters is not None:
+                    self.drain_waiters.pop(waiter, None)
         if self.gone:
             raise self.closed_exception()
 
     async def _wait_for_turn(self, _Queued item):
         """Wait until a queued message was framed and the link has room again."""
-        if not item.awaited:
+        if item.fate == WAITING:
             item.awaited = True
-            self.unawaited -= item.octets
-        if self.queue is not None and item in self.queue:
+            self.unawaited -= PyBytes_GET_SIZE(item.message)
             item.sent = self.loop.create_future()
             try:
                 await item.sent
-            except asyncio.CancelledError:
-                if self.queue is not None and item in self.queue:
-                    self.queue.remove(item)
-                raise
+            finally:
+                if item.fate == WAITING:
+                    # Cancelled: the message is taken back.
+                    item.fate = DROPPED
+                    item.message = None
+        if item.fate == DROPPED:
+            await self._refuse(None)
+        if item.exc is not None:
+            raise item.exc
         await self._drain(None)
 
     def send(self, message, *, text=None, compress=None):
         """Send a message.
 
         A message is queued at once, whether the result is awaited or not. Awaiting it waits while
-        more than ``write_limit`` octets are on their way.
+        more than ``write_limit`` octets are on their way. Cancelling that takes the message back
+        if it was still queued; a fragmented one that has begun closes the connection with 1011.
 
         Args:
             message: :class:`str` for a text frame; :class:`bytes`, :class:`bytearray` or
@@ -901,7 +960,6 @@ cdef class Connection(Machine):
         except StopAsyncIteration:
             return
         await self._take_turn()
-        self.fragmenting = self.loop.create_future()
         try:
             encode = isinstance(chunk, str)
             if not encode and not isinstance(chunk, (bytes, bytearray, memoryview)):
@@ -926,20 +984,29 @@ cdef class Connection(Machine):
                 self.flush()
             raise
         finally:
-            waiter, self.fragmenting = self.fragmenting, None
-            self.wake(waiter)
-            self.pump()
-            self.flush_later()
+            self.end_turn()
 
     async def _take_turn(self):
-        """Wait until no other message is being sent and the connection is known to be open."""
-        while self.status == OPEN and (self.fragmenting is not None or self.queue):
-            if self.fragmenting is not None:
-                await asyncio.shield(self.fragmenting)
-            else:
-                await self._wait_for_turn((<_Queued>self.queue[-1]))
+        """Wait in the queue until a fragmented message may begin."""
+        cdef _Queued item
         if self.status != OPEN:
             await self._refuse(None)
+        if not (self.fragmenting or self.queue):
+            self.fragmenting = True
+            return
+        item = self.enqueue(CONT_, b"", 0)
+        try:
+            await self._wait_for_turn(item)
+        except BaseException:
+            if item.fate == FRAMED:
+                self.end_turn()
+            raise
+
+    def end_turn(self):
+        """Let the messages go on that waited for the end of a fragmented one."""
+        self.fragmenting = False
+        self.pump()
+        self.flush_later()
 
     async def _send_fragment(self, int opcode, bint fin, chunk, int compress):
         if self.status != OPEN:
@@ -1015,30 +1082,24 @@ cdef class Connection(Machine):
     def _keepalive(self):
         """The keepalive timer: time to ping, or to judge the silence after a ping."""
         now = self.loop.time()
-        if self.status != OPEN:
+        if self.status != OPEN or self.deaf:
             return
+        timeout = self.settings.ping_timeout
         if not self.pong_due:
-            self.ping_sent = now
-            self.reads_at_ping = self.reads
-            if not self.blocked:
-                self.send_ping()
-            if self.settings.ping_timeout is None:
-                self.ping_timer.set(now + self.settings.ping_interval)
-            else:
-                self.pong_due = True
-                self.ping_timer.set(now + self.settings.ping_timeout)
+            self.keepalive_ping()
+            self.pong_due = timeout is not None
+            self.judge_at(now + (self.settings.ping_interval if timeout is None else timeout))
             return
-        late = now - self.ping_sent - self.settings.ping_timeout
+        late = now - self.judgement
         if self.reads != self.reads_at_ping:
             self.pong_due = False
             self.ping_timer.set(max(now, self.ping_sent + self.settings.ping_interval))
-        elif self.stopped:
-            # Its octets may be waiting for us: a full inbox is not the peer's fault.
-            self.ping_timer.set(now + self.settings.ping_timeout)
-        elif late > 1.0:
+        elif self.stopped or self.blocked and self.settings.limits.write_timeout is not None:
+            # Its octets wait behind a full inbox, or the ping behind others: not its silence.
+            self.judge_at(now + timeout)
+        elif late > TOO_LATE:
             # Our own loop was blocked; read what came meanwhile before judging.
-            self.ping_sent = now - self.settings.ping_timeout
-            self.ping_timer.set(now + min(late, self.settings.ping_timeout))
+            self.judge_at(now + min(late, timeout))
         else:
             self.record(
                 Cause.PING_TIMEOUT,
@@ -1048,6 +1109,21 @@ cdef class Connection(Machine):
             self.start_failing()
             self.flush()
 
+    def keepalive_ping(self):
+        """Ping, and let go of the keepalive ping before this one if it was never answered."""
+        self.ping_sent = self.loop.time()
+        self.reads_at_ping = self.reads
+        if self.pings is not None:
+            self.pings.pop(self.ping_data, None)
+        if not self.blocked:
+            self.send_ping()
+            self.ping_data = next(reversed(self.pings))
+
+    def judge_at(self, when):
+        """Look at the keepalive again at ``when``."""
+        self.judgement = when
+        self.ping_timer.set(when)
+
     def watch_writing(self):
         """Give a blocked write its own deadline, which progress moves (Limits.write_timeout)."""
         timeout = self.settings.limits.write_timeout
@@ -1055,13 +1131,11 @@ cdef class Connection(Machine):
             return
         if self.write_timer is None:
             self.write_timer = Timer(timers_of(self.loop), self._judge_writing)
-        self.unsent_then = self.link.unsent()
+        self.taken_then = self.passed - self.link.unsent()
         self.write_timer.set(self.loop.time() + timeout)
 
     def _judge_writing(self):
-        if self.gone or not self.blocked:
-            return
-        if self.link.unsent() < self.unsent_then:
+        if self.passed - self.link.unsent() > self.taken_then:
             self.watch_writing()
             return
         timeout = self.settings.limits.write_timeout
@@ -1082,8 +1156,6 @@ cdef class Connection(Machine):
         return 0
 
     def _close_timed_out(self):
-        if self.gone:
-            return
         if self.pending_fault is not None and self.status == OPEN:
             # The application had its time to answer what came before the fault.
             self.close_timer = None
@@ -1091,9 +1163,6 @@ cdef class Connection(Machine):
             self.flush()
             return
         exc = TimeoutError("timed out while closing connection")
-        self.record(
-            Cause.CLOSE_TIMEOUT, f"close_timeout of {self.settings.close_timeout} s passed", exc
-        )
         if self.connection_exc is None:
             self.connection_exc = exc
         self.link.abort()
@@ -1104,10 +1173,10 @@ cdef class Connection(Machine):
         self.pending_fault = None
         self.deaf = True
         if self.status == OPEN:
+            if not self.expect_continuation_frame:
+                self.frame_queue()
             close = Close(code, reason)
             self.write_close(close, close.serialize())
-            if self.close_rcvd is not None:
-                self.close_rcvd_then_sent = True
         if not self.client and not self.eof_sent:
             self.start_eof()
         if self.close_timer is not None:
@@ -1139,9 +1208,9 @@ cdef class Connection(Machine):
 
     def start_close(self, code=CloseCode.NORMAL_CLOSURE, str reason="", cause=Cause.CLOSED_HERE):
         """Send a Close frame and don't wait; arguments and errors are those of :meth:`close`."""
+        self.check_opened()
         if self.status != OPEN:
-            if self.status != CONNECTING:
-                self.start_closing()
+            self.start_closing()
             return
         if self.pending_fault is not None:
             self.start_failing()
@@ -1163,23 +1232,29 @@ cdef class Connection(Machine):
             self.resume_for_close()
         self.flush()
 
+    def check_opened(self):
+        """Refuse what only a connection can do whose opening handshake is done."""
+        if self.status == CONNECTING:
+            raise InvalidState("connection is connecting")
+
     def frame_queue(self):
         """Frame all queued messages: a Close frame must come after them."""
         cdef _Queued item
-        while self.queue:
-            item = self.queue.popleft()
-            self.write_data(item.opcode, True, item.message, item.compress)
-            self.wake(item.sent)
-        self.unawaited = 0
+        queue, self.queue = self.queue, None
+        for entry in queue or ():
+            item = entry
+            if item.opcode == CONT_:
+                # A fragmented message that has not begun will not.
+                item.fate = DROPPED
+                self.wake(item.sent)
+            else:
+                self.frame(item)
 
     def resume_for_close(self):
         """Read on although the inbox is full: the peer's Close frame lies behind it."""
-        cdef Py_ssize_t marks
-        if not self.stopped:
-            return
-        self.queue_high = self.queue_octets = -1
-        self.read_rest()
-        if not self.gone:
+        self.overflowing = True
+        if self.stopped:
+            self.read_rest()
             self.link.resume_reading()
 
     async def wait_closed(self):

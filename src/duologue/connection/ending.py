@@ -22,7 +22,6 @@ class Cause(enum.Enum):
     PING_TIMEOUT = "the peer answered no ping and sent nothing else"
     WRITE_STALLED = "the peer took no octets"
     OUTBOX_FULL = "more was sent than the peer took"
-    CLOSE_TIMEOUT = "the peer did not finish closing in time"
     CONNECTION_LOST = "the stream ended without a closing handshake"
 
 

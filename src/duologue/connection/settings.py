@@ -33,6 +33,16 @@ def _pair(name: str, value: object, low: object) -> tuple[int | None, int | None
     return high, low  # type: ignore[return-value]
 
 
+def _marks(name: str, value: object) -> tuple[int | None, int | None]:
+    """A high and a low mark; each follows from the other, as in asyncio."""
+    high, low = _pair(name, value, None)
+    if high is None:
+        return (None, None) if low is None else (4 * low, low)
+    if low is not None and low > high:
+        raise ValueError(f"{name} has its low mark {low} above its high mark {high}")
+    return high, high // 4 if low is None else low
+
+
 @dataclass(slots=True)
 class Settings:
     """Bounds and times of a connection, resolved from options and :class:`Limits`.
@@ -44,7 +54,8 @@ class Settings:
         max_fragment: octets, ``None`` for no limit.
         queue_high: messages waiting in the inbox at which reading pauses.
         queue_low: messages waiting at which it resumes.
-        write_high: octets waiting to be written above which ``send()`` waits.
+        write_high: octets waiting to be written above which ``send()`` waits; ``None`` leaves
+            ``Limits.max_outbox``.
         write_low: octets below which it goes on.
         ping_interval: seconds, ``None`` for no keepalive.
         ping_timeout: seconds, ``None`` to never give up on a silent peer.
@@ -83,17 +94,13 @@ class Settings:
 
         Raises:
             TypeError: If an option has the wrong type.
-            ValueError: If an option is negative.
+            ValueError: If an option is negative, or a low mark is above its high one.
         """
         max_message, max_fragment = _pair("max_size", choose(max_size, limits.max_size), None)
-        queue_high, queue_low = _pair("max_queue", choose(max_queue, limits.max_queue), None)
-        write_high, write_low = _pair("write_limit", choose(write_limit, limits.write_limit), None)
+        queue_high, queue_low = _marks("max_queue", choose(max_queue, limits.max_queue))
+        write_high, write_low = _marks("write_limit", choose(write_limit, limits.write_limit))
         if queue_high is not None:
             queue_high = max(queue_high, 1)
-        if queue_low is None and queue_high is not None:
-            queue_low = queue_high // 4
-        if write_low is None and write_high is not None:
-            write_low = write_high // 4
         return cls(
             side=side,
             limits=limits,

@@ -43,14 +43,19 @@ cdef class _AsyncioLink(Link):
     def connection_made(self, transport):
         self.transport = transport
         opened, self.opened = self.opened, None
-        opened(self)
+        try:
+            opened(self)
+        except BaseException:
+            transport.abort()
+            raise
 
     def get_buffer(self, Py_ssize_t sizehint):
         cdef Py_ssize_t size = 0
-        if SHARED:
+        if SHARED and self.owner is not None:
             self.place = self.calls.space_wanted(<void*>self.owner, &size)
             if self.place != NULL:
                 return PyMemoryView_FromMemory(<char*>self.place, size, PyBUF_WRITE)
+        if SHARED:
             self.place = <uint8_t*>PyByteArray_AS_STRING(shared_buffer)
             return shared_view
         if self.own_buffer is None:
@@ -59,12 +64,15 @@ cdef class _AsyncioLink(Link):
         return self.own_buffer
 
     def buffer_updated(self, Py_ssize_t size):
-        if self.owner is not None:
-            self.calls.received(<void*>self.owner, self.place, size)
+        # Held: it may hand the link to another owner inside the call.
+        owner = self.owner
+        if owner is not None:
+            self.calls.received(<void*>owner, self.place, size)
 
     def eof_received(self):
-        if self.owner is not None:
-            self.calls.received(<void*>self.owner, NULL, 0)
+        owner = self.owner
+        if owner is not None:
+            self.calls.received(<void*>owner, NULL, 0)
 
     def pause_writing(self):
         if self.owner is not None:
@@ -82,13 +90,17 @@ cdef class _AsyncioLink(Link):
 
     # -- Link
 
+    cdef bint ending(self) except -1:
+        """Whether the transport is closing: uvloop's refuses to pause and to resume then."""
+        return self.gone or self.transport.is_closing()
+
     cdef int write(self, bytes octets) except -1:
         if not self.gone:
             self.transport.write(octets)
         return 0
 
     cdef int pause_reading(self) except -1:
-        if not self.reading_paused and not self.gone:
+        if not (self.reading_paused or self.ending()):
             self.reading_paused = True
             self.transport.pause_reading()
         return 0
@@ -96,7 +108,7 @@ cdef class _AsyncioLink(Link):
     cdef int resume_reading(self) except -1:
         if self.reading_paused:
             self.reading_paused = False
-            if not self.gone:
+            if not self.ending():
                 self.transport.resume_reading()
         return 0
 
@@ -104,7 +116,7 @@ cdef class _AsyncioLink(Link):
         return 0 if self.gone else self.transport.get_write_buffer_size()
 
     cdef int end(self) except -1:
-        if self.gone or self.transport.is_closing():
+        if self.ending():
             return 0
         if not self.transport.can_write_eof():
             self.transport.close()

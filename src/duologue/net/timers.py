@@ -31,18 +31,18 @@ class Timer:
     def __init__(self, timers: Timers, callback: Callable[[], object]) -> None:
         self._timers = timers
         self._callback: Callable[[], object] | None = callback
-        self._queued: float | None = None
+        self._queued: Place | None = None
         self.when: float | None = None
         """When it is due, in seconds of the loop's clock; ``None`` while it is not set."""
 
     def set(self, when: float) -> None:
         """Make the timer due at ``when`` (seconds of the loop's clock) instead of before."""
         self.when = when
-        if self._queued is None or when < self._queued:
-            if self._queued is not None:
-                self._timers.stale += 1
-            self._queued = when
-            self._timers.push(when, self)
+        if self._queued is None or when < self._queued[0]:
+            moved = self._queued is not None
+            self._queued = self._timers.push(when, self)
+            if moved:
+                self._timers.forget()
 
     def clear(self) -> None:
         """Make the timer not due at all."""
@@ -56,13 +56,13 @@ class Timer:
             self._queued = None
             self._timers.forget()
 
-    def holds(self, queued: float) -> bool:
-        """Whether the place ``queued`` in the queue is the timer's current one."""
-        return queued == self._queued
+    def holds(self, place: Place) -> bool:
+        """Whether ``place`` in the queue is the timer's current one."""
+        return place is self._queued
 
-    def pop(self, queued: float, now: float) -> None:
+    def pop(self, place: Place, now: float) -> None:
         """Take one of the timer's places in the queue, whose time has come, out of it."""
-        if queued != self._queued:
+        if place is not self._queued:
             self._timers.stale -= 1
             return
         self._queued = None
@@ -85,24 +85,26 @@ class Timers:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._queue: list[tuple[float, int, Timer]] = []
+        self._queue: list[Place] = []
         self._order = count()
         self._handle: TimerHandle | None = None
         self._running = False
         self.stale = 0
         """Places in the queue that mean nothing any more; only :class:`Timer` counts them."""
 
-    def push(self, when: float, timer: Timer) -> None:
-        """Queue ``timer`` for ``when``; only :class:`Timer` calls this."""
-        heapq.heappush(self._queue, (when, next(self._order), timer))
-        if self._queue[0][2] is timer and not self._running:
+    def push(self, when: float, timer: Timer) -> Place:
+        """Queue ``timer`` for ``when`` and return its place; only :class:`Timer` calls this."""
+        place = (when, next(self._order), timer)
+        heapq.heappush(self._queue, place)
+        if self._queue[0] is place and not self._running:
             self._arm()
+        return place
 
     def forget(self) -> None:
-        """Note that a timer in the queue was dropped; drop its place when many are stale."""
+        """Note that a place in the queue is stale; drop those when they are most of it."""
         self.stale += 1
         if self.stale * 2 > len(self._queue) and not self._running:
-            self._queue = [place for place in self._queue if place[2].holds(place[0])]
+            self._queue = [place for place in self._queue if place[2].holds(place)]
             heapq.heapify(self._queue)
             self.stale = 0
             self._arm()
@@ -123,13 +125,14 @@ class Timers:
         self._running = True
         try:
             while self._queue and self._queue[0][0] <= now:
-                when, _, timer = heapq.heappop(self._queue)
-                timer.pop(when, now)
+                place = heapq.heappop(self._queue)
+                place[2].pop(place, now)
         finally:
             self._running = False
             self._arm()
 
 
+Place = tuple[float, int, Timer]
 _timers: weakref.WeakKeyDictionary[AbstractEventLoop, Timers] = weakref.WeakKeyDictionary()
 
 

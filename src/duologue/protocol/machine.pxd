@@ -41,6 +41,7 @@ cdef class Machine:
     # The frame being read.
     cdef bint stopped
     cdef bytes rest
+    cdef Py_ssize_t rest_at
     cdef uint8_t[14] head
     cdef uint8_t head_have
     cdef bint in_payload
@@ -75,7 +76,7 @@ cdef class Machine:
     cdef int read(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int read_rest(self) except -1
     cdef uint8_t* place(self, Py_ssize_t* size) except? NULL
-    cdef int keep(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t parse(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef Py_ssize_t read_head(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef Py_ssize_t read_payload(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef Py_ssize_t read_whole(self, const uint8_t* data, Py_ssize_t size) except -1

@@ -196,12 +196,19 @@ cdef class Machine:
 
     cdef int read(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Read ``size`` octets; they are borrowed for this call only."""
+        cdef Py_ssize_t at = 0
+        if self.rest is None:
+            at = self.parse(data, size)
+        if at < size and not self.deaf:
+            fresh = PyBytes_FromStringAndSize(<char*>data + at, size - at)
+            self.rest = fresh if self.rest is None else self.rest[self.rest_at:] + fresh
+            self.rest_at = 0
+        return 0
+
+    cdef Py_ssize_t parse(self, const uint8_t* data, Py_ssize_t size) except -1:
+        """Read until the sink stops; return how many octets were read."""
         cdef Py_ssize_t at = 0, step
-        if self.rest is not None:
-            return self.keep(data, size)
-        while at < size and not self.deaf:
-            if self.stopped:
-                return self.keep(data + at, size - at)
+        while at < size and not (self.deaf or self.stopped):
             if self.in_payload:
                 at += self.read_payload(data + at, size - at)
                 continue
@@ -213,20 +220,21 @@ cdef class Machine:
                 if self.deaf:
                     break
             at += self.read_head(data + at, size - at)
-        return 0
-
-    cdef int keep(self, const uint8_t* data, Py_ssize_t size) except -1:
-        cdef bytes fresh = PyBytes_FromStringAndSize(<char*>data, size)
-        self.rest = fresh if self.rest is None else self.rest + fresh
-        return 0
+        return at
 
     cdef int read_rest(self) except -1:
         """Read what was left over when the sink stopped, as far as it goes this time."""
         cdef bytes rest = self.rest
+        cdef Py_ssize_t size
         self.stopped = False
         if rest is not None:
-            self.rest = None
-            self.read(<const uint8_t*>PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest))
+            size = PyBytes_GET_SIZE(rest)
+            self.rest_at += self.parse(
+                <const uint8_t*>PyBytes_AS_STRING(rest) + self.rest_at, size - self.rest_at
+            )
+            if self.rest_at == size or self.deaf:
+                self.rest = None
+                self.rest_at = 0
         return 0
 
     cdef Py_ssize_t read_whole(self, const uint8_t* data, Py_ssize_t size) except -1:
@@ -575,6 +583,8 @@ cdef class Machine:
             self.too_big(exc.size, room)
         except ProtocolError as exc:
             self.fault(CloseCode.PROTOCOL_ERROR, str(exc), exc)
+        except Exception as exc:
+            self.fault(CloseCode.INTERNAL_ERROR, "", exc)
         else:
             return frame
         return None
@@ -724,6 +734,8 @@ cdef class Machine:
                 first, <const uint8_t*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
             )
         else:
+            if not memoryview(payload).c_contiguous:
+                payload = bytes(payload)
             PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
             try:
                 self.write_frame(first, <const uint8_t*>view.buf, view.len)

@@ -1,0 +1,150 @@
+"""What recv(), send() and ``__anext__`` return behaves as a coroutine does."""
+
+from __future__ import annotations
+
+import asyncio
+import collections.abc
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from .rig import Rig, rig, turns
+
+pytestmark = pytest.mark.virtual_time
+
+KINDS: dict[str, Callable[[Rig], Coroutine[Any, Any, Any]]] = {
+    "recv": lambda r: r.ws.recv(),
+    "decode": lambda r: r.ws.recv(decode=True),
+    "next": lambda r: anext(r.ws),  # type: ignore[arg-type,return-value]
+    "send": lambda r: r.ws.send("x"),
+    "fragments": lambda r: r.ws.send(["x"]),
+    "refused": lambda r: r.ws.send("\ud800"),
+}
+
+
+@pytest.fixture(params=KINDS)
+def make(request: pytest.FixtureRequest) -> Callable[[Rig], Coroutine[Any, Any, Any]]:
+    return KINDS[request.param]
+
+
+async def test_they_are_coroutines(make: Callable[[Rig], Coroutine[Any, Any, Any]]) -> None:
+    with rig() as r:
+        awaitable = make(r)
+        assert isinstance(awaitable, collections.abc.Coroutine)
+        assert asyncio.iscoroutine(awaitable)
+        awaitable.close()
+
+
+async def test_tasks_take_them(make: Callable[[Rig], Coroutine[Any, Any, Any]]) -> None:
+    with rig() as r:
+        task = asyncio.create_task(make(r))
+        assert repr(task)
+        await turns()
+        r.text("x")
+        await asyncio.wait([task])
+        if task.exception() is None:
+            assert task.result() in ("x", None)
+
+
+async def test_cancelled_before_they_began(
+    make: Callable[[Rig], Coroutine[Any, Any, Any]],
+) -> None:
+    with rig() as r:
+        r.clog()
+        r.text("kept")
+        task = asyncio.create_task(make(r))
+        task.cancel()
+        await turns()
+        assert task.cancelled()
+        assert await r.ws.recv() == "kept"
+
+
+async def test_awaiting_again_is_refused() -> None:
+    with rig() as r:
+        r.text("1", "2", "3")
+        for awaitable in (r.ws.recv(), r.ws.recv(decode=True)):
+            await awaitable
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+                await awaitable
+        assert await r.ws.recv() == "3"
+        closed = r.ws.recv()
+        closed.close()
+        with pytest.raises(RuntimeError, match="cannot reuse"):
+            await closed
+        thrown = r.ws.recv()
+        with pytest.raises(LookupError):
+            thrown.throw(LookupError())
+        with pytest.raises(RuntimeError, match="cannot reuse"):
+            await thrown
+        r.clog()
+        queued = asyncio.ensure_future(r.ws.send("x"))
+        r.wire.drain()
+        await queued
+
+
+async def test_a_send_that_needs_no_waiting_may_be_awaited_again() -> None:
+    with rig() as r:
+        sent = r.ws.send("x")
+        await sent
+        await sent
+        await asyncio.gather(r.ws.send("a"), r.ws.send("b"))
+        assert await r.heard_data() == [b"x", b"a", b"b"]
+
+
+async def test_throwing_into_them_in_all_forms() -> None:
+    with rig() as r:
+        for arguments in ((LookupError,), (LookupError, None, None), (LookupError, LookupError())):
+            with pytest.raises(LookupError):
+                r.ws.recv().throw(*arguments)
+        waiting = r.ws.recv()
+        waiting.send(None)
+        with pytest.raises(LookupError):
+            waiting.throw(LookupError())
+        r.text("kept")
+        assert await r.ws.recv() == "kept"
+
+
+async def test_closing_them_while_they_wait() -> None:
+    with rig() as r:
+        waiting = r.ws.recv()
+        waiting.send(None)
+        waiting.close()
+        r.text("kept")
+        assert await r.ws.recv() == "kept"
+
+
+async def test_iteration_by_hand() -> None:
+    with rig() as r:
+        r.peer.send_close()
+        r.say()
+        step = anext(r.ws)
+        assert isinstance(step, collections.abc.Coroutine)
+        step.send(None)
+        r.wire.lose()
+        with pytest.raises(StopAsyncIteration):
+            step.send(None)
+        error = RuntimeError("thrown")
+        fresh = anext(r.ws)
+        assert isinstance(fresh, collections.abc.Coroutine)
+        with pytest.raises(RuntimeError, match="thrown"):
+            fresh.throw(error)
+        assert await anext(r.ws, "default") == "default"
+
+
+async def test_the_end_thrown_into_an_iteration() -> None:
+    from duologue.base.exceptions import ConnectionClosedOK
+
+    with rig() as r:
+        step = anext(r.ws)
+        assert isinstance(step, collections.abc.Coroutine)
+        with pytest.raises(StopAsyncIteration):
+            step.throw(ConnectionClosedOK(None, None))
+
+
+async def test_wait_for_a_message() -> None:
+    with rig() as r:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(r.ws.recv(), 5)
+        r.text("late")
+        assert await asyncio.wait_for(r.ws.recv(), 5) == "late"

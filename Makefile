@@ -68,6 +68,7 @@ test: setup build
 	$(BIN)/python conformance/install_autobahn.py
 	@$(MAKE) --no-print-directory lint types
 	$(STAGE) tests
+	@$(BIN)/python tools/import_time.py
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 conformance: setup build

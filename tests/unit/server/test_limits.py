@@ -42,7 +42,9 @@ async def echo(ws: ServerConnection) -> None:
         await ws.send(message)
 
 
-async def both(server_limits: Limits, client_limits: Limits = DEFAULT_LIMITS, **options: Any) -> Any:
+async def both(
+    server_limits: Limits, client_limits: Limits = DEFAULT_LIMITS, **options: Any
+) -> Any:
     """Echo 300 letters between a server and a client with these limits."""
     async with serve(echo, "127.0.0.1", 0, limits=server_limits, **options) as server:
         host, port = server.sockets[0].getsockname()

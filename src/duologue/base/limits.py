@@ -38,10 +38,13 @@ class Limits:
             64, about what storing one costs, so a million empty fragments are not free.
         max_queue: Messages received and not yet taken by the application before reading pauses.
             Default 16.
-        max_queue_bytes: The same in octets. Default 1 MiB.
-        write_limit: Octets waiting to be written above which `send()` waits. Default 32768.
-        max_outbox: Octets waiting to be written above which a connection is given up. Default
-            16 MiB. One message is always accepted while nothing waits.
+        max_queue_bytes: The same in octets. Default 1 MiB. After our Close frame, when reading
+            pauses no more, twice this is kept and the rest discarded.
+        write_limit: Octets waiting to be written above which `send()` waits. Default 32768. None
+            leaves `max_outbox` as that mark.
+        max_outbox: Octets waiting of messages whose `send()` nobody awaits, such as those of
+            `broadcast()`, above which the connection is closed with 1013. Default 16 MiB. One
+            message is always accepted while nothing waits.
         max_redirects: HTTP redirects a client follows. Default 10.
         open_timeout: Seconds for the opening handshake. Default 10.
         close_timeout: Seconds for the closing handshake. Default 10.

@@ -103,7 +103,10 @@ async def _talk(url: str) -> int:
             await asyncio.wait([opening])
             raise Failure(f"cannot connect to {url}: interrupted")
         websocket = await opening
-        conversation = _Conversation(websocket, interactive=_at_terminal(sys.stdin))
+        interactive = _at_terminal(sys.stdin)
+        if interactive:
+            complain(f"connected to {escape(url)}; each line is sent, Ctrl-D closes")
+        conversation = _Conversation(websocket, interactive=interactive)
         try:
             await conversation.hold(stopped)
         finally:

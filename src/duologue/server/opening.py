@@ -148,9 +148,15 @@ class Opening:
             self._end(self._exchange.respond(None, respond(408, text)))
 
     def shut_down(self) -> None:
-        """End the link at once if no request is under way on it."""
-        if self._ended or self._exchange.idle:
-            self._link.close_link()
+        """End the link at once unless a request waits for its answer.
+
+        Half a request is not waited for: its peer may take until ``open_timeout``.
+        """
+        if not self._ended and not self._exchange.idle:
+            if self._exchange.unanswered is not None:
+                return
+            self._end(self._exchange.respond(None, respond(503, "The server is shutting down.\n")))
+        self._link.close_link()
 
     # -- requests
 

@@ -91,12 +91,13 @@ class Server:
     def start_connection(self, connection: ServerConnection, link: Link, rest: bytes) -> None:
         """Run the handler of a connection whose opening handshake succeeded."""
         self.all_connections.add(connection)
-        # Registered here, not inside the task: close() must see it before its first step.
+        connection.log().info("connection open")
+        connection.open(link, rest)
+        # Made in the same turn: close() must see the task before its first step. Only now, since an
+        # eager task takes that step at once.
         task = asyncio.get_running_loop().create_task(self._run(connection))
         self.handler_tasks.add(task)
         task.add_done_callback(self.handler_tasks.discard)
-        connection.log().info("connection open")
-        connection.open(link, rest)
 
     async def _run(self, connection: ServerConnection) -> None:
         try:

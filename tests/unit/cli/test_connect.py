@@ -339,6 +339,13 @@ class TestTerminal:
             os.write(fd, b"\x04")
             assert process.wait(10) == 0
 
+    def test_it_says_that_it_is_connected(self, terminal):
+        with serving(echo) as url:
+            process, fd = terminal(url)
+            self.read_until(fd, f"duologue: connected to {url}; each line is sent".encode())
+            os.write(fd, b"\x04")
+            assert process.wait(10) == 0
+
     def test_ctrl_d_ends_it_at_once(self, terminal):
         closed = []
 

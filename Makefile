@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install --quiet --constraint requirements/tools.txt
 STAGE := @printf '\n== %s\n'
 
-.PHONY: help setup build format lint types check test conformance docs demo clean
+.PHONY: help setup build format lint types check test conformance bench bench-quick docs demo clean
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,8 @@ help:
 	@echo 'check        build, lint, types and the quick tests (about two minutes)'
 	@echo 'test         everything: also interop, browser, Autobahn subset, installation'
 	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client'
+	@echo 'bench        measure against peers; takes about two hours'
+	@echo 'bench-quick  the same with few peers and rounds, in under three minutes'
 	@echo 'docs         docs/_build/html, strictly'
 	@echo 'demo         build, then serve the demo pages on http://127.0.0.1:8001/'
 	@echo 'clean        remove what was built; .venv and .cache stay'
@@ -75,6 +77,16 @@ conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py
 	$(BIN)/python conformance/run_autobahn.py
 
+bench: setup build
+	bench/install.sh $(BIN)/python
+	$(BIN)/python bench/run.py
+	$(BIN)/python bench/clients.py
+	$(BIN)/python bench/counts.py
+
+bench-quick: setup build
+	bench/install.sh $(BIN)/python
+	$(BIN)/python bench/run.py --quick
+
 docs: setup build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo 'docs/_build/html/index.html'
@@ -85,4 +97,4 @@ demo: build
 clean:
 	rm -rf build dist docs/_build autobahn-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.so' -delete -o -name '*.pyd' -delete
-	find src tests conformance tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench conformance tools examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the programs that some tests talk to and pip cannot install: a browser, Node.js, curl, openssl.
+# Installs what some tests need and pip cannot install: a browser, Node.js, curl, openssl, and the
+# headers that the bench's load generator is built with.
 #
 # On Debian and Ubuntu as root the missing ones are installed. Elsewhere they are listed, and the
 # tests that need them are left out; with CI=true anything missing is an error.
@@ -7,11 +8,13 @@ set -u
 
 declare -A package=(
     [chromium]=chromium [node]=nodejs [npm]=npm [curl]=curl [openssl]=openssl [cc]=gcc
+    [openssl/ssl.h]=libssl-dev [zlib.h]=zlib1g-dev
 )
 
 have() {
     case $1 in
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        *.h) echo "#include <$1>" | cc -E - ;;
         *) command -v "$1" ;;
     esac >/dev/null 2>&1
 }

@@ -1,0 +1,238 @@
+"""Runs one server on one core and the generator on the other, and reads what comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from peers import Server, Variant, environment
+from places import BIN, CACHE
+from scenarios import MEMORY, TAIL, Scenario
+
+SERVER_CORE, GENERATOR_CORE = 0, 1
+START_SECONDS = 30.0
+PATIENCE = 120.0
+
+
+class Failed(Exception):
+    """A measurement that says nothing: the server or the generator failed."""
+
+
+def pinned(core: int, command: list[str]) -> list[str]:
+    """Return the command bound to a core, where there are two to choose from."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        return command
+    return ["taskset", "-c", str(cores[core]), *command]
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody uses."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def certificate() -> str:
+    """Return the path of a self-signed certificate with its key, made once."""
+    path = CACHE / "localhost.pem"
+    if not path.exists():
+        command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+        command += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
+        command += ["-subj", "/CN=localhost", "-keyout", f"{path}.key", "-out", f"{path}.crt"]
+        subprocess.run(command, check=True, capture_output=True)
+        path.write_text(Path(f"{path}.key").read_text() + Path(f"{path}.crt").read_text())
+    return str(path)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(OSError):
+            for child in (task / "children").read_text().split():
+                found += [int(child), *_children(int(child))]
+    return found
+
+
+class Running:
+    """A server process (and its workers) listening on a port of its own.
+
+    It is stopped with SIGSTOP while others are measured, so that no timer of it takes their time.
+    """
+
+    def __init__(self, server: Server, scenario: Scenario) -> None:
+        self.server = server
+        self.port = free_port()
+        tls = certificate() if "--tls" in scenario.arguments else None
+        command = server.command(Variant(self.port, scenario.deflate, tls))
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
+        self.process = subprocess.Popen(
+            pinned(SERVER_CORE, command),
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+        try:
+            self._wait_until_listening()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise Failed(f"{self.server.name} ended at once: {self.last_words()}")
+            with suppress(OSError):
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            time.sleep(0.02)
+        raise Failed(f"{self.server.name} does not listen: {self.last_words()}")
+
+    def last_words(self) -> str:
+        """Return the last line that the server printed."""
+        self._log.seek(0)
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "(it printed nothing)"
+
+    def pids(self) -> list[int]:
+        """Return the server's process and its workers."""
+        return [self.process.pid, *_children(self.process.pid)]
+
+    def memory_kb(self) -> int:
+        """Return the resident memory of all the server's processes, shared parts included."""
+        total = 0
+        for pid in self.pids():
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Rss:"):
+                    total += int(line.split()[1])
+        return total
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
+
+    def freeze(self) -> None:
+        """Let it have no processor time."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it run again."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it and its workers."""
+        self.thaw()
+        self._signal(signal.SIGTERM)
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+            self.process.wait()
+        self._log.close()
+
+
+def _generator(running: Running, arguments: list[str]) -> subprocess.Popen[str]:
+    command = [str(BIN / "generator"), arguments[0], "--port", str(running.port), *arguments[1:]]
+    for pid in running.pids():
+        command += ["--pid", str(pid)]
+    return subprocess.Popen(
+        pinned(GENERATOR_CORE, command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def generate(running: Running, arguments: list[str]) -> dict[str, Any]:
+    """Run the generator against a server and return its JSON.
+
+    Raises:
+        Failed: If anything was not as it should be; a reply that differs included.
+    """
+    process = _generator(running, arguments)
+    try:
+        out, error = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise Failed("the generator does not end") from None
+    if process.returncode != 0:
+        raise Failed(error.strip() or f"the generator ended with {process.returncode}")
+    result: dict[str, Any] = json.loads(out)
+    return result
+
+
+def _memory(running: Running, arguments: list[str], connections: int) -> dict[str, Any]:
+    """Return KB per idle connection, what a first few connections cost once left out."""
+    warm = list(arguments)
+    warm[warm.index("--connections") + 1] = "50"
+    _hold(running, warm)
+    before = running.memory_kb()
+    after = _hold(running, arguments)
+    return {MEMORY: (after - before) / connections}
+
+
+def _hold(running: Running, arguments: list[str]) -> int:
+    """Open idle connections, read the server's memory, let them go."""
+    process = _generator(running, arguments)
+    assert process.stdout is not None
+    try:
+        if process.stdout.readline() != "ready\n":
+            raise Failed(process.communicate()[1].strip())
+        memory = running.memory_kb()
+        process.communicate(timeout=PATIENCE)
+        return memory
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(running: Running, scenario: Scenario, seconds: float) -> dict[str, Any]:
+    """Measure one server once.
+
+    Args:
+        running: The server.
+        scenario: What to do to it.
+        seconds: How long, the warm-up of a fifth of it not included.
+
+    Returns:
+        The generator's figures; the one that counts is under ``scenario.figure``.
+
+    Raises:
+        Failed: If it says nothing.
+    """
+    arguments = list(scenario.arguments)
+    if scenario.figure == MEMORY:
+        connections = int(arguments[arguments.index("--connections") + 1])
+        return _memory(running, arguments, connections)
+    arguments += ["--duration", str(seconds), "--warmup", str(seconds / 5)]
+    if scenario.figure == TAIL:
+        closed = generate(running, ["echo", *arguments[1:]])
+        arguments += ["--rate", str(0.7 * closed["per_second"])]
+        return generate(running, arguments) | {"maximum": closed["per_second"]}
+    return generate(running, arguments)

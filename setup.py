@@ -14,6 +14,8 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
+# What needs epoll; elsewhere asyncio's transports carry the links.
+EPOLL = {"listener", "poller", "socket_link"}
 ROOT = Path(__file__).resolve().parent
 SRC = ROOT / "src"
 DEBUG = os.environ.get("DUOLOGUE_DEBUG_BUILD") == "1"
@@ -44,6 +46,7 @@ extensions = [
         extra_link_args=link_args,
     )
     for path in sorted(SRC.rglob("*.pyx"))
+    if sys.platform == "linux" or path.stem not in EPOLL
 ]
 
 setup(

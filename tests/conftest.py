@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from duologue.net.poller import watched_by
 from duologue.net.timers import timers_of
 from duologue.testing import (
     VirtualEventLoop,
@@ -46,6 +47,11 @@ def leftovers(loop: asyncio.AbstractEventLoop) -> list[str]:
     # The one loop timer behind duologue's timers is not moved when they are cleared: what counts
     # is whether one of them is still set.
     lines = [line for line in lines if "Timers._run" not in line]
+    # Likewise the one descriptor behind the engine's sockets.
+    watched = watched_by(loop)
+    if watched is not None:
+        lines = [line for line in lines if line != f"socket {watched[0]}"]
+        lines += [f"{watched[1]} sockets of the engine"] if watched[1] else []
     set_timers = [timer for _, _, timer in timers_of(loop)._queue if timer.when is not None]
     return lines + [f"duologue timer {timer._callback!r}" for timer in set_timers]
 

@@ -99,6 +99,10 @@ cdef class Link:
         """Read again."""
         self.resume_reading()
 
+    def unsent_octets(self):
+        """Octets queued that the operating system has not taken yet."""
+        return self.unsent()
+
     def get_extra_info(self, str name):
         """What asyncio's transports tell under the same names, ``None`` if unknown."""
         return self.info(name)

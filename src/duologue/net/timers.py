@@ -133,12 +133,19 @@ class Timers:
 
 
 Place = tuple[float, int, Timer]
-_timers: weakref.WeakKeyDictionary[AbstractEventLoop, Timers] = weakref.WeakKeyDictionary()
+
+# Weak on both sides, since a timer's callback leads to the loop. Timers are held by what needs
+# them: each Timer, and the loop while one is set.
+_timers: weakref.WeakKeyDictionary[AbstractEventLoop, weakref.ref[Timers]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def timers_of(loop: AbstractEventLoop) -> Timers:
     """Return the timers of ``loop``, made at the first call."""
-    timers = _timers.get(loop)
+    reference = _timers.get(loop)
+    timers = None if reference is None else reference()
     if timers is None:
-        timers = _timers[loop] = Timers(loop)
+        timers = Timers(loop)
+        _timers[loop] = weakref.ref(timers)
     return timers

@@ -1,0 +1,241 @@
+"""Listening on the engine's own sockets, behind the names of :class:`asyncio.Server`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from duologue.base.types import PathLike
+from duologue.net.dialling import refuse_options
+
+if TYPE_CHECKING:
+    from duologue.net.socket_link import SocketLink
+
+BACKLOG = 100
+"""Connections that wait in the kernel to be accepted, as in asyncio."""
+
+
+class EngineServer:
+    """What listens for the engine; the part of :class:`asyncio.Server` that servers use.
+
+    Args:
+        loop: the event loop.
+        sockets: bound sockets, which become the server's.
+        opened: called with each new link; must give it an owner.
+        backlog: connections that wait in the kernel.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sockets: Iterable[socket.socket],
+        opened: Callable[[SocketLink], None],
+        backlog: int = BACKLOG,
+    ) -> None:
+        # Compiled on Linux only.
+        from duologue.net.listener import Listener
+
+        self._loop = loop
+        self._sockets = list(sockets)
+        self._listeners = [Listener(loop, sock, opened) for sock in self._sockets]
+        self._backlog = backlog
+        self._serving = False
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Sockets that the server listens on; none once it is closed."""
+        return tuple(self._sockets)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the server belongs to."""
+        return self._loop
+
+    def is_serving(self) -> bool:
+        """Whether connections are accepted."""
+        return self._serving
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections; again changes nothing."""
+        if self._serving or not self._sockets:
+            return
+        self._serving = True
+        for sock, listener in zip(self._sockets, self._listeners, strict=True):
+            sock.listen(self._backlog)
+            listener.start()
+
+    def close(self) -> None:
+        """Stop listening; connections live on."""
+        self._serving = False
+        for listener in self._listeners:
+            listener.close()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets = []
+
+    async def wait_closed(self) -> None:
+        """Return; connections are not the server's to wait for."""
+
+
+async def bind(
+    loop: asyncio.AbstractEventLoop,
+    host: str | Sequence[str] | None,
+    port: int | None,
+    *,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+) -> list[socket.socket]:
+    """Bind TCP sockets as :meth:`asyncio.loop.create_server` does.
+
+    Args:
+        loop: resolves names.
+        host: interface, several, or ``None`` and ``""`` for all.
+        port: TCP port, 0 or ``None`` for one that is free.
+        family: address family, any by default.
+        flags: for ``getaddrinfo``.
+        reuse_address: default true where that is safe.
+        reuse_port: let several sockets share the port.
+
+    Returns:
+        Bound sockets, not listening yet.
+
+    Raises:
+        OSError: If a name can't be resolved or an address can't be bound to.
+    """
+    hosts: list[str | None]
+    if host is None or host == "":
+        hosts = [None]
+    elif isinstance(host, str):
+        hosts = [host]
+    else:
+        hosts = list(host)
+    found = await asyncio.gather(
+        *(
+            loop.getaddrinfo(each, port or 0, family=family, type=socket.SOCK_STREAM, flags=flags)
+            for each in hosts
+        )
+    )
+    addresses = list(dict.fromkeys(address for each in found for address in each))
+    sockets: list[socket.socket] = []
+    try:
+        for kind, type_, proto, _, address in addresses:
+            try:
+                sock = socket.socket(kind, type_, proto)
+            except OSError:
+                # The resolver knows an address family that this machine doesn't have.
+                continue
+            sockets.append(sock)
+            sock.setblocking(False)
+            if reuse_address or (reuse_address is None and sys.platform != "win32"):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if kind == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            try:
+                sock.bind(address)
+            except OSError as exc:
+                name = "{} port {}".format(*address[:2])
+                raise OSError(exc.errno, f"cannot listen on {name}: {exc.strerror}") from None
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    if not sockets:
+        raise OSError(f"no address to listen on for {host!r}")
+    return sockets
+
+
+def bind_unix(path: PathLike) -> socket.socket:
+    """Bind a Unix socket, in place of one that was left behind.
+
+    Args:
+        path: in the file system.
+
+    Returns:
+        The bound socket, not listening yet.
+
+    Raises:
+        OSError: If the path can't be bound to.
+    """
+    path = os.fspath(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        if os.fsencode(path)[:1] != b"\0":
+            try:
+                if stat.S_ISSOCK(os.stat(path).st_mode):
+                    os.remove(path)
+            except FileNotFoundError:
+                pass
+        sock.bind(path)
+    except OSError as exc:
+        sock.close()
+        why = exc.strerror or str(exc)
+        raise OSError(exc.errno, f"cannot listen on {os.fsdecode(path)}: {why}") from None
+    return sock
+
+
+async def listen(
+    loop: asyncio.AbstractEventLoop,
+    opened: Callable[[SocketLink], None],
+    host: str | Sequence[str] | None,
+    port: int | None,
+    *,
+    sock: socket.socket | None = None,
+    unix: bool = False,
+    path: PathLike | None = None,
+    backlog: int = BACKLOG,
+    start_serving: bool = True,
+    **options: Any,
+) -> EngineServer:
+    """Listen on the engine's own sockets; options are those of asyncio's ``create_server``.
+
+    Args:
+        loop: the event loop.
+        opened: called with each new link; must give it an owner.
+        host: see :func:`bind`.
+        port: see :func:`bind`.
+        sock: a bound socket to listen on instead.
+        unix: whether to listen on a Unix socket at ``path``.
+        path: of the Unix socket.
+        backlog: connections that wait in the kernel to be accepted.
+        start_serving: ``False`` to bind only.
+        **options: see :func:`bind`.
+
+    Returns:
+        The server.
+
+    Raises:
+        OSError: If an address can't be listened on.
+        ValueError: If ``sock`` is combined with an address.
+        TypeError: If an option isn't known.
+    """
+    options.pop("ssl", None)
+    if sock is not None:
+        if host is not None or port is not None or path is not None:
+            raise ValueError("sock can not be combined with host, port or path")
+        refuse_options(options)
+        sock.setblocking(False)
+        sockets = [sock]
+    elif unix:
+        if path is None:
+            raise ValueError("path was not specified, and no sock specified")
+        refuse_options(options)
+        sockets = [bind_unix(path)]
+    else:
+        sockets = await bind(loop, host, port, **options)
+    server = EngineServer(loop, sockets, opened, backlog)
+    if start_serving:
+        try:
+            await server.start_serving()
+        except BaseException:
+            server.close()
+            raise
+    return server

@@ -1,5 +1,6 @@
 from libc.stdint cimport uint8_t
 
+from duologue.connection.wakeup cimport Wakeup
 from duologue.net.link cimport Link
 from duologue.protocol.machine cimport Machine
 
@@ -14,13 +15,24 @@ cdef class _Queued:
     cdef object exc
 
 
+cdef class Callbacks:
+    cdef object on_open
+    cdef object on_message
+    cdef object on_ping
+    cdef object on_pong
+    cdef object on_drain
+    cdef object on_close
+
+
 cdef class Connection(Machine):
+    cdef Callbacks endpoint
+    cdef object when_gone
     cdef readonly object settings
     cdef public object loop
     cdef Link link
     cdef public object request
     cdef public object response
-    cdef readonly object ending
+    cdef object recorded
     cdef public object handshake_exc
     cdef object identifier
     cdef object __weakref__
@@ -36,7 +48,8 @@ cdef class Connection(Machine):
     cdef Py_ssize_t queue_high
     cdef Py_ssize_t queue_low
     cdef Py_ssize_t queue_octets
-    cdef object recv_waiter
+    cdef Wakeup recv_waiter
+    cdef Wakeup wakeup
     cdef bint recv_busy
     cdef bint answering
     cdef bint streaming
@@ -84,7 +97,16 @@ cdef class Connection(Machine):
     cdef object pop(self)
     cdef int resume(self) except -1
     cdef object take(self)
+    cdef int wake_reader(self, bint at_once) except -1
+    cdef bint may_wait(self) except -1
+    cdef object wait(self)
     cdef int idle(self) except -1
+    cdef int tell(self, object callback, object argument=*) except -1
+    cdef bint count_fragment(self, bytes payload, bint fin) except -1
+    cdef int deliver(self, object message) except -1
+    cdef int assemble(self, bytes payload, bint text, bint fin) except -1
+    cdef int answer_ping(self, bytes payload) except -1
+    cdef int match_pong(self, bytes payload) except -1
     cdef int flush(self) except -1
     cdef int flush_later(self) except -1
     cdef int pump(self) except -1

@@ -1,6 +1,6 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Coroutine, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 from uuid import UUID
@@ -13,21 +13,26 @@ from duologue.net.link import Link
 from duologue.protocol.machine import Machine
 from duologue.wire.http11 import Request, Response
 
+class Callbacks:
+    def __init__(self, endpoint: object, default: type) -> None: ...
+
 class Connection(Machine):
     settings: Settings
     loop: asyncio.AbstractEventLoop
     request: Request | None
     response: Response | None
-    ending: Ending | None
     handshake_exc: BaseException | None
     connection_exc: BaseException | None
     latency: float
     def __init__(self, settings: Settings) -> None: ...
     def open(self, link: Link, rest: bytes = b"") -> None: ...
+    def serve_endpoint(self, callbacks: Callbacks, when_gone: Callable[[Any], object]) -> None: ...
     def attend(self, link: Link) -> None: ...
     def abandon(self, exc: BaseException | None = None) -> None: ...
     def log(self) -> logging.LoggerAdapter[logging.Logger]: ...
     def record(self, cause: Cause, detail: str = "", exc: BaseException | None = None) -> None: ...
+    @property
+    def ending(self) -> Ending | None: ...
     @property
     def id(self) -> UUID: ...
     @property

@@ -24,6 +24,8 @@ Invariants: ``ring_count`` messages are in ``ring``; ``queue`` is empty unless `
 fragmented message is being sent; nothing is written after ``eof_sent``.
 """
 
+cimport cython
+
 import asyncio
 import codecs
 import collections.abc
@@ -36,6 +38,7 @@ from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 from libc.stdint cimport uint8_t
 
+from duologue.connection.wakeup cimport Wakeup
 from duologue.net.link cimport Link, LinkCalls
 from duologue.protocol.machine cimport CLOSED, CLOSING, CONNECTING, OPEN, Machine
 
@@ -52,6 +55,36 @@ from duologue.base.vocabulary import CloseCode, Side
 from duologue.connection.ending import Cause, Ending
 from duologue.net.timers import Timer, timers_of
 from duologue.wire.frame import Close
+
+
+cdef extern from *:
+    """
+    static int duologue_set_am_send(PyObject *type, void *send)
+    {
+        PyAsyncMethods *methods = ((PyTypeObject *)type)->tp_as_async;
+        if (methods == NULL) {
+            PyErr_SetString(PyExc_TypeError, "type has no __await__");
+            return -1;
+        }
+        methods->am_send = (sendfunc)send;
+        PyType_Modified((PyTypeObject *)type);
+        return 0;
+    }
+    """
+    ctypedef struct PyObject:
+        pass
+    int PYGEN_RETURN
+    int PYGEN_NEXT
+    int duologue_set_am_send(object type, void* send) except -1
+    PyObject* new_reference "Py_NewRef"(object value)
+    object stolen_reference "(PyObject *)"(PyObject* value)
+
+ctypedef int (*SendFunction)(object awaitable, object value, PyObject** result) except -1
+
+
+cdef int set_am_send(object type, SendFunction send) except -1:
+    """Give a type that can be awaited the slot that coroutines have (PEP 492's ``send`` in C)."""
+    return duologue_set_am_send(type, <void*>send)
 
 
 cdef int CONT_ = 0, TEXT_ = 1, BINARY_ = 2, PING_ = 9, PONG_ = 10
@@ -107,8 +140,15 @@ cdef class _Awaitable:
             self.coroutine.close()
 
 
+@cython.final
 cdef class _Done(_Awaitable):
     """A send that needs no waiting; one object serves all, so it may be awaited again."""
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration
 
     def send(self, value):
         raise StopIteration
@@ -133,41 +173,109 @@ cdef class _Later(_Awaitable):
         return self.make(self.argument)
 
 
+@cython.final
 cdef class _Recv(_Awaitable):
-    """``recv()``: done at once when a message is there."""
+    """``recv()``: done at once when a message is there, else woken with it by the octets.
+
+    Only what needs more than one message's arrival (fragments, decoding, the end of the connection)
+    is left to a coroutine.
+    """
 
     cdef Connection connection
     cdef object decode
+    cdef bint waiting
+    cdef bint iterating
 
-    cdef object begin(self):
-        message = self.connection.take() if self.decode is None else None
-        if message is not None:
-            raise StopIteration(message)
-        return self.connection._recv(self.decode)
+    # Said again, so that the slots of this type are not those of its base.
+    def __await__(self):
+        return self
 
+    cdef int step(self, object value, PyObject** result) except -1:
+        """Go on; set ``result`` and return PYGEN_RETURN with a message, PYGEN_NEXT to wait."""
+        cdef Connection connection = self.connection
+        if self.waiting:
+            self.stop_waiting()
+        elif self.coroutine is not None:
+            return self.delegate(value, result)
+        elif self.begun:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.begun = True
+        if self.decode is None:
+            message = connection.take()
+            if message is not None:
+                result[0] = new_reference(message)
+                return PYGEN_RETURN
+            if connection.may_wait():
+                self.waiting = connection.recv_busy = True
+                result[0] = new_reference(connection.wait())
+                return PYGEN_NEXT
+        self.coroutine = connection._recv(self.decode)
+        return self.delegate(None, result)
 
-cdef class _Next(_Recv):
-    """``__anext__()``: :exc:`ConnectionClosedOK` ends the iteration."""
+    cdef int delegate(self, object value, PyObject** result) except -1:
+        """Let the coroutine go on."""
+        try:
+            result[0] = new_reference(self.coroutine.send(value))
+            return PYGEN_NEXT
+        except StopIteration as stop:
+            result[0] = new_reference(stop.value)
+            return PYGEN_RETURN
+        except ConnectionClosedOK:
+            if not self.iterating:
+                raise
+        raise StopAsyncIteration
+
+    cdef int stop_waiting(self) except -1:
+        self.waiting = False
+        self.connection.recv_busy = False
+        self.connection.recv_waiter = None
+        return 0
 
     def send(self, value):
-        try:
-            self.start()
-            return self.coroutine.send(value)
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
+        cdef PyObject* result
+        cdef int status = self.step(value, &result)
+        outcome = stolen_reference(result)
+        if status == PYGEN_NEXT:
+            return outcome
+        raise StopIteration(outcome)
 
     def throw(self, *exc):
+        if self.waiting:
+            self.stop_waiting()
         try:
             return _Awaitable.throw(self, *exc)
         except ConnectionClosedOK:
-            raise StopAsyncIteration from None
+            if not self.iterating:
+                raise
+        raise StopAsyncIteration
+
+    def close(self):
+        if self.waiting:
+            self.stop_waiting()
+        _Awaitable.close(self)
 
 
-for _kind in (_Done, _Failed, _Later, _Recv, _Next):
+cdef int recv_send(object recv, object value, PyObject** result) except -1:
+    return (<_Recv>recv).step(value, result)
+
+
+cdef int done_send(object done, object value, PyObject** result) except -1:
+    result[0] = new_reference(None)
+    return PYGEN_RETURN
+
+
+# What the interpreter asks first: an answer costs no StopIteration. The other methods stay for
+# whoever drives a coroutine by hand, and for traced code.
+set_am_send(_Recv, recv_send)
+set_am_send(_Done, done_send)
+
+
+for _kind in (_Done, _Failed, _Later, _Recv):
     collections.abc.Coroutine.register(_kind)
 del _kind
 
 cdef _Done DONE = _Done()
+cdef object NOTHING = object()
 
 
 cdef class _Fragment:
@@ -193,6 +301,28 @@ cdef Py_ssize_t octets_of(object message) except -1:
     if isinstance(message, str):
         return PyUnicode_GET_LENGTH(message)
     return message.nbytes if isinstance(message, memoryview) else len(message)
+
+
+cdef class Callbacks:
+    """The callbacks of an endpoint that do something, looked up once for all its connections.
+
+    Args:
+        endpoint: :class:`~duologue.connection.endpoint.Endpoint`.
+        default: the class whose methods do nothing.
+    """
+
+    def __init__(self, endpoint, default):
+        def overridden(name):
+            if getattr(type(endpoint), name) is getattr(default, name):
+                return None
+            return getattr(endpoint, name)
+
+        self.on_open = overridden("on_open")
+        self.on_message = overridden("on_message")
+        self.on_ping = overridden("on_ping")
+        self.on_pong = overridden("on_pong")
+        self.on_drain = overridden("on_drain")
+        self.on_close = overridden("on_close")
 
 
 cdef class Connection(Machine):
@@ -243,8 +373,34 @@ cdef class Connection(Machine):
         if self.settings.ping_interval is not None:
             self.ping_timer = Timer(timers_of(self.loop), self._keepalive)
             self.ping_timer.set(self.loop.time() + self.settings.ping_interval)
+        if self.endpoint is not None and self.endpoint.on_open is not None:
+            self.tell(self.endpoint.on_open)
         if rest:
             self.received(<const uint8_t*><char*>rest, PyBytes_GET_SIZE(rest))
+
+    def serve_endpoint(self, Callbacks callbacks, when_gone):
+        """Call an endpoint instead of waiting for somebody to receive; before :meth:`open`.
+
+        Args:
+            callbacks: the endpoint's.
+            when_gone: called with the connection when it is closed.
+        """
+        self.endpoint = callbacks
+        self.when_gone = when_gone
+
+    cdef int tell(self, object callback, object argument=NOTHING) except -1:
+        """Call one of the endpoint's callbacks; what it raises ends this connection only."""
+        try:
+            if argument is NOTHING:
+                callback(self)
+            else:
+                callback(self, argument)
+        except Exception as exc:
+            self.record(Cause.HANDLER_RAISED, repr(exc), exc)
+            self.log().error("endpoint failed", exc_info=True)
+            if self.status == OPEN:
+                self.start_close(CloseCode.INTERNAL_ERROR)
+        return 0
 
     def attend(self, link):
         """Note the link during the opening handshake, for addresses and TLS facts."""
@@ -299,14 +455,23 @@ cdef class Connection(Machine):
         """Seconds for the closing handshake."""
         return self.settings.close_timeout
 
+    @property
+    def ending(self):
+        """Why the connection ends or ended, ``None`` before: an :class:`Ending`.
+
+        The first cause counts: a ``cause`` (:class:`Cause`), the ``detail`` in one line, such as a
+        limit with its value, and the exception behind it, ``exc``, if there is one.
+        """
+        return self.recorded
+
     def log(self):
         """The logger, adding the connection to each record as ``websocket``."""
         return logging.LoggerAdapter(self.settings.logger, {"websocket": self})
 
     cpdef record(self, cause, str detail="", exc=None):
         """Record why the connection ends; only the first time counts."""
-        if self.ending is None:
-            self.ending = Ending(cause, detail, exc)
+        if self.recorded is None:
+            self.recorded = Ending(cause, detail, exc)
 
     cdef object closed_exception(self):
         exc = Machine.closed_exception(self)
@@ -323,11 +488,37 @@ cdef class Connection(Machine):
         self.in_batch = True
         try:
             self.read(data, size)
+            if self.recv_waiter is not None and self.ring_count:
+                self.wake_reader(True)
         finally:
             self.in_batch = False
-        if self.stopped:
+        if self.stopped and not self.gone:
             self.link.pause_reading()
         return self.flush()
+
+    cdef int wake_reader(self, bint at_once) except -1:
+        """Wake the task that waits for a message, once for all that a read brought."""
+        cdef Wakeup waiter = self.recv_waiter
+        if waiter is not None:
+            self.recv_waiter = None
+            if not waiter.wake(at_once) and self.wakeup is waiter:
+                self.wakeup = None
+        return 0
+
+    cdef bint may_wait(self) except -1:
+        """Whether the next thing to wait for is simply a message."""
+        if self.recv_busy or self.assembly is not None or self.ring_count:
+            return False
+        self.idle()
+        return not self.gone
+
+    cdef object wait(self):
+        """Return what a task yields to wait for the inbox."""
+        cdef Wakeup waiter = self.wakeup
+        if waiter is None or not (waiter.settled or waiter.callback is None):
+            waiter = self.wakeup = Wakeup(self.loop)
+        self.recv_waiter = waiter
+        return waiter.prepare()
 
     cdef int stream_ended(self) except -1:
         """The peer ended its stream; without a Close frame that is abnormal (section 7.1.5)."""
@@ -352,11 +543,13 @@ cdef class Connection(Machine):
             self.write_timer.clear()
         if self.owed_pong is not None:
             payload, self.owed_pong = self.owed_pong, None
-            self.on_ping(payload)
+            self.answer_ping(payload)
         self.pump()
         self.flush()
         if not self.blocked:
             self.wake_drained()
+            if self.endpoint is not None and self.endpoint.on_drain is not None:
+                self.tell(self.endpoint.on_drain)
         return 0
 
     cdef int lost(self, object exc) except -1:
@@ -385,7 +578,7 @@ cdef class Connection(Machine):
             if timer is not None:
                 timer.drop()
         self.ping_timer = self.close_timer = self.write_timer = None
-        self.wake(self.recv_waiter)
+        self.wake_reader(False)
         self.drop_queue()
         self.wake_drained()
         if self.pings is not None:
@@ -397,7 +590,21 @@ cdef class Connection(Machine):
                     waiter.exception()
             self.pings = None
         self.wake(self.closed_waiter)
+        if self.endpoint is not None:
+            self.leave_endpoint()
         return 0
+
+    def leave_endpoint(self):
+        """Tell the endpoint and the server that the connection is closed."""
+        callbacks, self.endpoint = self.endpoint, None
+        when_gone, self.when_gone = self.when_gone, None
+        on_close = (<Callbacks>callbacks).on_close
+        if on_close is not None:
+            try:
+                on_close(self, self.close_code, self.close_reason)
+            except Exception:
+                self.log().error("endpoint failed", exc_info=True)
+        when_gone(self)
 
     def drop_queue(self):
         """Let messages go that were never framed; who awaits them gets ConnectionClosed."""
@@ -425,27 +632,16 @@ cdef class Connection(Machine):
 
     cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1:
         cdef _Fragment fragment
-        cdef Py_ssize_t allowed
         if self.discarding:
             return 0
         if fin and opcode != CONT_:
+            if self.endpoint is not None:
+                return self.deliver(payload)
             return self.push(payload, octets_of(payload))
-        if not (self.streaming and PyBytes_GET_SIZE(payload) == 0):
-            self.fragments += 1
-        allowed = self.max_message // self.settings.limits.fragment_cost \
-            if self.settings.limits.fragment_cost else -1
-        if self.max_message >= 0 and allowed >= 0:
-            if allowed < FREE_FRAGMENTS:
-                allowed = FREE_FRAGMENTS
-            if self.fragments > allowed:
-                exc = TooManyFragments(allowed)
-                return self.fault(
-                    CloseCode.MESSAGE_TOO_BIG,
-                    f"message exceeds {allowed} fragments",
-                    exc,
-                )
-        if fin:
-            self.fragments = 0
+        if not self.count_fragment(payload, fin):
+            return 0
+        if self.endpoint is not None:
+            return self.assemble(payload, text, fin)
         if PyBytes_GET_SIZE(payload) == 0 and not fin and opcode == CONT_:
             return 0
         fragment = _Fragment.__new__(_Fragment)
@@ -454,7 +650,49 @@ cdef class Connection(Machine):
         fragment.fin = fin
         return self.push(fragment, PyBytes_GET_SIZE(payload))
 
+    cdef bint count_fragment(self, bytes payload, bint fin) except -1:
+        """Count a fragment of the message that is being received; refuse too many."""
+        cdef Py_ssize_t cost = self.settings.limits.fragment_cost, allowed
+        if not (self.streaming and PyBytes_GET_SIZE(payload) == 0):
+            self.fragments += 1
+        if self.max_message >= 0 and cost:
+            allowed = max(self.max_message // cost, FREE_FRAGMENTS)
+            if self.fragments > allowed:
+                self.fault(
+                    CloseCode.MESSAGE_TOO_BIG,
+                    f"message exceeds {allowed} fragments",
+                    TooManyFragments(allowed),
+                )
+                return False
+        if fin:
+            self.fragments = 0
+        return True
+
+    cdef int deliver(self, object message) except -1:
+        """Hand a message to the endpoint."""
+        if self.endpoint.on_message is not None:
+            self.tell(self.endpoint.on_message, message)
+        return 0
+
+    cdef int assemble(self, bytes payload, bint text, bint fin) except -1:
+        """Put a message together for the endpoint."""
+        if self.assembly is None:
+            self.assembly = []
+        if payload:
+            self.assembly.append(payload)
+        if not fin:
+            return 0
+        parts, self.assembly = self.assembly, None
+        whole = b"".join(parts)
+        return self.deliver(whole.decode() if text else whole)
+
     cdef int on_ping(self, bytes payload) except -1:
+        self.answer_ping(payload)
+        if self.endpoint is not None and self.endpoint.on_ping is not None:
+            self.tell(self.endpoint.on_ping, payload)
+        return 0
+
+    cdef int answer_ping(self, bytes payload) except -1:
         if self.status != OPEN and self.status != CLOSING or self.eof_sent:
             return 0
         if self.blocked:
@@ -464,6 +702,12 @@ cdef class Connection(Machine):
         return self.write_control(PONG_, payload)
 
     cdef int on_pong(self, bytes payload) except -1:
+        self.match_pong(payload)
+        if self.endpoint is not None and self.endpoint.on_pong is not None:
+            self.tell(self.endpoint.on_pong, payload)
+        return 0
+
+    cdef int match_pong(self, bytes payload) except -1:
         if self.pings is None or payload not in self.pings:
             return 0
         now = self.loop.time()
@@ -515,7 +759,8 @@ cdef class Connection(Machine):
         self.ring_octets += octets
         if type(item) is not _Fragment or (<_Fragment>item).fin:
             self.ring_whole += 1
-        self.wake(self.recv_waiter)
+        if not self.in_batch:
+            self.wake_reader(False)
         if self.overflowing:
             room = self.settings.limits.fragment_cost
             room = self.ring_octets + self.ring_count * room
@@ -590,7 +835,7 @@ cdef class Connection(Machine):
             self.idle()
             if self.gone:
                 return False
-            waiter = self.recv_waiter = self.loop.create_future()
+            waiter = self.recv_waiter = Wakeup(self.loop)
             try:
                 await waiter
             finally:
@@ -683,8 +928,10 @@ cdef class Connection(Machine):
         return self
 
     def __anext__(self):
-        cdef _Next recv = _Next.__new__(_Next)
+        """The next message; :exc:`ConnectionClosedOK` ends the iteration."""
+        cdef _Recv recv = _Recv.__new__(_Recv)
         recv.connection = self
+        recv.iterating = True
         return recv
 
     async def recv_streaming(self, decode=None):
@@ -773,11 +1020,9 @@ cdef class Connection(Machine):
     cdef int flush_later(self) except -1:
         """Flush at the end of this turn of the loop, so that all its frames go out together."""
         cdef object high = self.settings.write_high
-        if self.in_batch:
-            return 0
         if self.large is not None or high is not None and self.out_size > <Py_ssize_t>high:
             return self.flush()
-        if not self.flush_due:
+        if not self.in_batch and not self.flush_due:
             self.flush_due = True
             self.loop.call_soon(self._flush)
         return 0

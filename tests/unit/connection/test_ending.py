@@ -8,10 +8,10 @@ import pytest
 
 from duologue.base.limits import Limits
 from duologue.base.vocabulary import State
-from duologue.client.connect import connect
+from duologue.client.connecting import connect
 from duologue.connection.ending import Cause, Ending
 from duologue.server.connection import ServerConnection
-from duologue.server.serve import serve
+from duologue.server.serving import serve
 
 from .rig import Rig, rig, turns
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from duologue.client import (
         ClientProtocol,
     )
+    from duologue.connection.endpoint import (
+        Endpoint,
+    )
     from duologue.datastructures import (
         Headers,
         HeadersLike,
@@ -86,6 +89,13 @@ if TYPE_CHECKING:
     from duologue.http11 import (
         Request,
         Response,
+    )
+    from duologue.net.loops import (
+        new_event_loop,
+        run,
+    )
+    from duologue.net.selector import (
+        EventLoop,
     )
     from duologue.protocol import (
         Protocol,
@@ -172,6 +182,10 @@ __all__ = [
     "Response",
     # duologue.base.limits
     "Limits",
+    "Endpoint",
+    "EventLoop",
+    "new_event_loop",
+    "run",
     # duologue.protocol
     "Protocol",
     "Side",
@@ -262,6 +276,9 @@ _SOURCES = {
         "Response",
     ),
     "duologue.base.limits": ("Limits",),
+    "duologue.connection.endpoint": ("Endpoint",),
+    "duologue.net.loops": ("new_event_loop", "run"),
+    "duologue.net.selector": ("EventLoop",),
     "duologue.protocol": (
         "Protocol",
         "Side",

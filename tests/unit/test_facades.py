@@ -321,3 +321,11 @@ def test_what_an_import_brings(use: str, absent: set[str]) -> None:
     )
     brought = set(eval(done.stdout))
     assert not brought & absent
+
+
+@pytest.mark.parametrize(("package", "name"), [("client", "connect"), ("server", "serve")])
+def test_no_module_is_taken_for_the_function(package: str, name: str) -> None:
+    """``from duologue.server import serve`` must not give a module that can't be called."""
+    importlib.import_module(f"duologue.asyncio.{package}")
+    found = getattr(importlib.import_module(f"duologue.{package}"), name, None)
+    assert not isinstance(found, ModuleType)

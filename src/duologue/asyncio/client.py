@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duologue.client.connect import (
+from duologue.client.connecting import (
     connect,
     unix_connect,
 )

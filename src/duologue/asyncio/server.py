@@ -11,7 +11,7 @@ from duologue.server.auth import (
 from duologue.server.connection import (
     ServerConnection,
 )
-from duologue.server.serve import (
+from duologue.server.serving import (
     Server,
     serve,
     unix_serve,

@@ -25,6 +25,7 @@ from duologue.cli.signals import stop_requested
 from duologue.cli.terminal import complain, escape, say
 from duologue.exceptions import ConnectionClosed, InvalidURI
 from duologue.frames import Close, CloseCode
+from duologue.net.loops import new_event_loop
 
 __all__ = ["MAX_SIZE", "PATIENCE", "SILENCE", "add_parser", "run"]
 
@@ -87,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     parser: argparse.ArgumentParser = arguments.parser
     try:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             return runner.run(_talk(arguments.url))
     except InvalidURI as error:
         parser.error(str(error))

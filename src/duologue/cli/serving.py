@@ -13,6 +13,7 @@ from duologue.cli import listening
 from duologue.cli.failure import Failure, system_text
 from duologue.cli.signals import stop_requested
 from duologue.cli.targets import Service
+from duologue.net.loops import new_event_loop
 
 __all__ = ["run_until_stopped"]
 
@@ -39,7 +40,10 @@ def run_until_stopped(
     Raises:
         Failure: If nothing can listen there.
     """
-    with listening.listener(arguments) as place, asyncio.Runner() as runner:
+    with (
+        listening.listener(arguments) as place,
+        asyncio.Runner(loop_factory=new_event_loop) as runner,
+    ):
         options |= place
         if service.process_request is not None:
             options["process_request"] = service.process_request

@@ -17,6 +17,7 @@ from types import ModuleType
 
 from duologue.asyncio.server import ServerConnection
 from duologue.cli.failure import Failure
+from duologue.connection.endpoint import Endpoint
 from duologue.frontends.chat import Chat
 from duologue.frontends.echo import Echo
 from duologue.http11 import Request, Response
@@ -29,12 +30,12 @@ class Service:
     """Something to serve.
 
     Attributes:
-        handler: The coroutine function that talks on one connection.
+        handler: The coroutine function that talks on one connection, or an endpoint.
         process_request: What answers plain HTTP; ``None`` leaves it to the opening handshake.
         listening: Called with the TCP port once the server listens.
     """
 
-    handler: Callable[[ServerConnection], Awaitable[None]]
+    handler: Callable[[ServerConnection], Awaitable[None]] | Endpoint
     process_request: Callable[[ServerConnection, Request], Response | None] | None = None
     listening: Callable[[int], object] | None = None
 
@@ -86,8 +87,18 @@ def imported(target: str) -> Service:
             value = getattr(value, name)
         except AttributeError:
             raise Failure(f"module {module_name!r} has no attribute {attribute!r}") from None
-    _check(target, value)
+    if isinstance(value, type) and issubclass(value, Endpoint):
+        value = _made(target, value)
+    if not isinstance(value, Endpoint):
+        _check(target, value)
     return Service(value)  # type: ignore[arg-type]  # _check has looked
+
+
+def _made(target: str, kind: type[Endpoint]) -> Endpoint:
+    try:
+        return kind()
+    except Exception as error:
+        raise Failure(f"{target} can't be made: {_located(error)}") from error
 
 
 def _module(name: str) -> ModuleType:
@@ -114,7 +125,7 @@ def _located(error: Exception) -> str:
 
 
 def _check(target: str, value: object) -> None:
-    wanted = "a handler is an 'async def' function that takes the connection"
+    wanted = "a handler is an 'async def' function that takes the connection, or an Endpoint"
     if not callable(value):
         raise Failure(f"{target} is of type {type(value).__name__}, not a handler: {wanted}")
     if isinstance(value, type):

@@ -12,7 +12,7 @@ from duologue.protocol.handshake import respond
 from duologue.wire.http11 import Request, Response
 
 if TYPE_CHECKING:
-    from duologue.server.serve import Server
+    from duologue.server.serving import Server
 
 
 class ServerConnection(Connection):

@@ -32,7 +32,7 @@ from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.http11 import Request, Response
 
 if TYPE_CHECKING:
-    from duologue.server.serve import Server
+    from duologue.server.serving import Server
 
 ProcessRequest = Callable[[ServerConnection, Request], Awaitable[Response | None] | Response | None]
 ProcessResponse = Callable[
@@ -106,6 +106,11 @@ class Opening:
         """The peer sends nothing more; what it asked before is still answered."""
         if self._ended:
             self._link.close_link()
+            return
+        connection = self._connection
+        if self._task is not None and connection and "Upgrade" in connection.request.headers:
+            # Who wants a WebSocket has no use for half of one: the peer is gone.
+            self._link.abort_link()
             return
         self._exchange.receive_eof()
         self._advance()

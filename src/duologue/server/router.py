@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from duologue.base.types import PathLike
 from duologue.server.connection import ServerConnection
 from duologue.server.opening import ProcessRequest
-from duologue.server.serve import Server, serve
+from duologue.server.serving import Server, serve
 from duologue.wire.http11 import Request, Response
 
 try:

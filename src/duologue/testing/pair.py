@@ -11,12 +11,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from duologue.client.connect import connect
+from duologue.client.connecting import connect
 from duologue.client.connection import ClientConnection
 from duologue.client.opening import Opening
 from duologue.net.asyncio_link import AsyncioLink
 from duologue.server.connection import ServerConnection
-from duologue.server.serve import serve
+from duologue.server.serving import serve
 
 from .loop import SimulatedLoop
 from .network import SimulatedNetwork

@@ -13,10 +13,14 @@ from duologue.base.exceptions import ConnectionClosed
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, PathLike, Subprotocol
 from duologue.base.vocabulary import CloseCode, Side, State
+from duologue.connection.connection import Callbacks
 from duologue.connection.ending import Cause
+from duologue.connection.endpoint import Endpoint
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
 from duologue.net.asyncio_link import AsyncioLink
+from duologue.net.engine import Engine, use_epoll
 from duologue.net.link import Link
+from duologue.net.listening import EngineServer, listen
 from duologue.protocol.handshake import Origins
 from duologue.server.connection import ServerConnection
 from duologue.server.opening import (
@@ -31,7 +35,7 @@ from duologue.wire.grammar import validate_subprotocols
 from duologue.wire.http11 import SERVER
 from duologue.wire.permessage_deflate import enable_server_permessage_deflate
 
-Handler = Callable[[ServerConnection], Awaitable[None]]
+Handler = Callable[[ServerConnection], Awaitable[None]] | Endpoint
 
 
 class Server:
@@ -40,7 +44,7 @@ class Server:
     Use it as an asynchronous context manager, which closes it in the end, or await it.
 
     Args:
-        create_server: starts to listen, given the factory of protocols.
+        create_server: starts to listen, given what to call with each new link.
         handler: runs each open connection.
         settings: shared by the connections.
         options: how connections are opened.
@@ -50,7 +54,9 @@ class Server:
 
     def __init__(
         self,
-        create_server: Callable[[Callable[[], AsyncioLink]], Coroutine[Any, Any, asyncio.Server]],
+        create_server: Callable[
+            [Callable[[Link], None]], Coroutine[Any, Any, asyncio.Server | EngineServer]
+        ],
         handler: Handler,
         settings: Settings,
         options: OpeningOptions,
@@ -65,8 +71,9 @@ class Server:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ending_wanted: tuple[CloseCode | int, str] | None = None
         self.handler = handler
+        self._callbacks = Callbacks(handler, Endpoint) if isinstance(handler, Endpoint) else None
         self.logger = logger
-        self.server: asyncio.Server
+        self.server: asyncio.Server | EngineServer
         self.openings: set[Opening] = set()
         self.all_connections: set[ServerConnection] = set()
         self.handler_tasks: set[asyncio.Task[None]] = set()
@@ -78,7 +85,7 @@ class Server:
 
     # -- what an opening needs
 
-    def link_opened(self, link: AsyncioLink) -> None:
+    def link_opened(self, link: Link) -> None:
         """Begin to speak HTTP on a link that was just accepted."""
         opening = Opening(self, link, self._options)
         self.openings.add(opening)
@@ -91,18 +98,27 @@ class Server:
     def start_connection(self, connection: ServerConnection, link: Link, rest: bytes) -> None:
         """Run the handler of a connection whose opening handshake succeeded."""
         self.all_connections.add(connection)
+        if self._callbacks is not None:
+            connection.serve_endpoint(self._callbacks, self._connection_gone)
         connection.log().info("connection open")
         connection.open(link, rest)
+        if self._callbacks is not None:
+            return
         # Made in the same turn: close() must see the task before its first step. Only now, since an
         # eager task takes that step at once.
         task = asyncio.get_running_loop().create_task(self._run(connection))
         self.handler_tasks.add(task)
         task.add_done_callback(self.handler_tasks.discard)
 
+    def _connection_gone(self, connection: ServerConnection) -> None:
+        """Forget a connection that had no handler's task to do it."""
+        self.all_connections.discard(connection)
+        connection.log().info("connection closed")
+
     async def _run(self, connection: ServerConnection) -> None:
         try:
             try:
-                await self.handler(connection)
+                await self.handler(connection)  # type: ignore[operator]
             except ConnectionClosed as exc:
                 # Of this connection it is how handlers usually end; of another one it is a failure.
                 if connection.state is State.OPEN:
@@ -209,7 +225,7 @@ class Server:
 
     async def _start(self) -> Self:
         if not hasattr(self, "server"):
-            self.server = await self._create_server(lambda: AsyncioLink(self.link_opened))
+            self.server = await self._create_server(self.link_opened)
             if self.server.is_serving():
                 for sock in self.server.sockets:
                     self.logger.info("server listening on %s", _name(sock))
@@ -264,6 +280,7 @@ def serve(
     logger: LoggerLike | None = None,
     create_connection: Callable[[Settings, Server], ServerConnection] | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    engine: Engine = "auto",
     **kwargs: Any,
 ) -> Server:
     """Serve WebSocket connections on ``host`` and ``port``.
@@ -276,7 +293,8 @@ def serve(
     When the handler returns the connection is closed with 1000, when it raises with 1011.
 
     Args:
-        handler: coroutine function that gets each :class:`ServerConnection` once it is open.
+        handler: coroutine function that gets each :class:`ServerConnection` once it is open, or an
+            :class:`Endpoint`, whose callbacks need no task.
         host: interfaces to listen on, as :meth:`asyncio.loop.create_server` takes them.
         port: TCP port; 0 lets the operating system choose.
         origins: origins to accept: str, compiled regular expressions (matched against the whole)
@@ -305,6 +323,8 @@ def serve(
         create_connection: subclass of :class:`ServerConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
             those that have; see :class:`Limits`.
+        engine: what carries connections: ``"epoll"`` for the engine's own sockets (Linux, no TLS),
+            ``"asyncio"`` for asyncio's transports; ``"auto"`` takes the first where it can.
         **kwargs: passed to :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``backlog``,
             ``reuse_port``, ``start_serving``, ...
 
@@ -351,8 +371,16 @@ def serve(
         kwargs.setdefault("ssl_handshake_timeout", options.open_timeout)
         kwargs.setdefault("ssl_shutdown_timeout", settings.close_timeout)
 
-    async def create_server(factory: Callable[[], AsyncioLink]) -> asyncio.Server:
+    async def create_server(
+        opened: Callable[[Link], None],
+    ) -> asyncio.Server | EngineServer:
         loop = asyncio.get_running_loop()
+        if use_epoll(loop, engine, kwargs.get("ssl") is not None):
+            return await listen(loop, opened, host, port, **kwargs)
+
+        def factory() -> AsyncioLink:
+            return AsyncioLink(opened)
+
         if kwargs.pop("unix", False):
             return await loop.create_unix_server(factory, **kwargs)
         return await loop.create_server(factory, host, port, **kwargs)

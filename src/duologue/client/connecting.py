@@ -19,6 +19,9 @@ from duologue.client.reconnect import STABLE_PERIOD, backoff
 from duologue.client.reconnect import process_exception as default_process_exception
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
 from duologue.net.asyncio_link import AsyncioLink
+from duologue.net.dialling import dial_link
+from duologue.net.engine import Engine, use_epoll
+from duologue.net.link import Link
 from duologue.protocol.handshake import build_request, generate_key
 from duologue.wire.extension import ClientExtensionFactory
 from duologue.wire.grammar import validate_subprotocols
@@ -90,6 +93,8 @@ class connect:
         create_connection: subclass of :class:`ClientConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
             those that have; see :class:`Limits`.
+        engine: what carries the connection: ``"epoll"`` for the engine's own sockets (Linux, no
+            TLS), ``"asyncio"`` for asyncio's transports; ``"auto"`` takes the first where it can.
         **kwargs: passed to :meth:`asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
             ``sock``, ``host`` and ``port`` (instead of those of ``uri``), ``local_addr``, ...
 
@@ -124,6 +129,7 @@ class connect:
         logger: LoggerLike | None = None,
         create_connection: Callable[[Settings], ClientConnection] | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        engine: Engine = "auto",
         **kwargs: Any,
     ) -> None:
         self.uri = uri
@@ -153,6 +159,7 @@ class connect:
         self._user_agent_header = user_agent_header
         self._create_connection = create_connection or ClientConnection
         self._limits = limits
+        self._engine = engine
         self._kwargs = kwargs
         self._connection: ClientConnection | None = None
         self._settings = Settings.resolve(
@@ -243,9 +250,17 @@ class connect:
             raise
         return connection
 
-    async def _open_link(self, opening: Opening) -> AsyncioLink:
+    async def _open_link(self, opening: Opening) -> Link:
         loop = asyncio.get_running_loop()
         kwargs = self._kwargs.copy()
+        if use_epoll(loop, self._engine, self.ws_uri.secure):
+            if kwargs.get("sock") is None and not kwargs.get("unix"):
+                kwargs.setdefault("host", self.ws_uri.host)
+                kwargs.setdefault("port", self.ws_uri.port)
+            dialled = await dial_link(loop, **kwargs)
+            opening.link_opened(dialled)
+            dialled.begin()
+            return dialled
         if self.ws_uri.secure:
             kwargs.setdefault("ssl", True)
             kwargs.setdefault("server_hostname", self.ws_uri.host)

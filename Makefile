@@ -7,6 +7,11 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PIP_INSTALL := $(PIP) install --quiet --constraint requirements/tools.txt
 STAGE := @printf '\n== %s\n'
 
+# A worker that died is not replaced: --dist loadfile would give the new one the same test again.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
+# An end to whatever stands still between tests, where coreutils are; all tests take ten minutes.
+LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 60 35m)
+
 .PHONY: help setup build format lint types check test conformance bench bench-quick docs demo clean
 .DEFAULT_GOAL := help
 
@@ -61,7 +66,7 @@ types: setup build
 
 check: setup build lint types
 	$(STAGE) 'quick tests'
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow' tests/unit tests/property tests/behaviour tests/meta
+	$(PYTEST) -m 'not slow' tests/unit tests/property tests/behaviour tests/meta
 
 test: setup build
 	$(STAGE) 'system tools'
@@ -71,7 +76,7 @@ test: setup build
 	@$(MAKE) --no-print-directory lint types
 	$(STAGE) tests
 	@$(BIN)/python tools/import_time.py
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+	$(LIMIT) $(PYTEST) tests
 
 conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INSTALLED = ROOT / ".cache" / "autobahn" / "bin" / "wstest"
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

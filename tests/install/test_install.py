@@ -20,7 +20,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ["src", "setup.py", "pyproject.toml", "README.md", "LICENSE", "MANIFEST.in"]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 DESCRIBE = """
 import json, os, sys, sysconfig, importlib.util

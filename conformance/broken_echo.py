@@ -1,7 +1,8 @@
 """A server that is wrong on purpose: the run that judges it must find it failing.
 
-It echoes, but strips the last character of every text, answers a ping with an empty pong and never
-looks at UTF-8. It is written straight on a socket, so that no library mends it.
+It echoes, but strips the last character of every text, answers a ping with an empty pong, never
+looks at UTF-8 and keeps silent about a close frame after a binary message. It is written straight
+on a socket, so that no library mends it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 class BrokenEcho(socketserver.StreamRequestHandler):
     """One connection of the broken server."""
+
+    silent = False
 
     def handle(self) -> None:
         """Shake hands properly, then answer frame by frame without any check."""
@@ -46,6 +49,9 @@ class BrokenEcho(socketserver.StreamRequestHandler):
         mask = self.rfile.read(4)
         data = bytes(octet ^ mask[i % 4] for i, octet in enumerate(self.rfile.read(length)))
         opcode = first & 15
+        if opcode == 8 and self.silent:
+            return True
+        self.silent = opcode == 2
         if opcode == 1:
             data = data[:-1]
         elif opcode == 9:

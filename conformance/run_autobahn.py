@@ -45,6 +45,12 @@ SAMPLE = [f"12.{group}.{size}" for group in range(1, 6) for size in SIZES]
 SAMPLE += [f"13.{group}.{size}" for group in range(1, 8) for size in SIZES]
 QUICK = ("1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*", ",".join([*SAMPLE, "12.1.18", "13.3.18"]))
 
+# Seconds that the suite waits for the other end's Close frame, and as a client for the end of TCP.
+# Its library rounds down the time at which the first of them is over to a whole second. With one
+# second, its default, the answer to a Close frame sent shortly before a second ends comes too late.
+PATIENCE = {"closeHandshakeTimeout": 5}
+CLIENT_PATIENCE = {**PATIENCE, "serverConnectionDropTimeout": 5}
+
 
 @dataclasses.dataclass
 class Share:
@@ -120,6 +126,7 @@ def judge_server(testee: list[str], spec: dict[str, Any], folder: Path, log: IO[
             assert server.stdout is not None
             url = server.stdout.readline().strip()
             spec["servers"] = [{"agent": AGENT, "url": url}]
+            spec["options"] = CLIENT_PATIENCE
             suite = start_suite("fuzzingclient", spec, folder, log)
             try:
                 return suite.wait()
@@ -133,6 +140,7 @@ def judge_client(testee: list[str], spec: dict[str, Any], folder: Path, log: IO[
     """Let the client under test talk to the suite's server; return the client's status."""
     port = free_port()
     spec["url"] = f"ws://127.0.0.1:{port}"
+    spec["options"] = PATIENCE
     suite = start_suite("fuzzingserver", spec, folder, log)
     try:
         wait_for_port(port, suite)

@@ -31,9 +31,11 @@ def test_every_case_passes(role: str, tmp_path: Path) -> None:
 
 def test_a_broken_server_fails(tmp_path: Path) -> None:
     testee = ["--role", "server", "--testee", "conformance/broken_echo.py"]
-    done = run(tmp_path / "reports", *testee, "--cases", "1.1.1,1.1.2,2.2,6.3.1")
+    done = run(tmp_path / "reports", *testee, "--cases", "1.1.1,1.1.2,1.2.1,2.2,6.3.1")
     assert done.returncode == 1, done.stdout + done.stderr
     failed = [line for line in done.stdout.splitlines() if "FAILED, close" in line]
     # A text came back shortened, a ping was answered by an empty pong, wrong UTF-8 was not refused.
     for case in ("1.1.2", "2.2", "6.3.1"):
         assert any(f"server {case}:" in line for line in failed), done.stdout
+    # A close frame was not answered, in all the time that the suite was told to wait.
+    assert "server 1.2.1: OK, close UNCLEAN with code None" in done.stdout

@@ -18,6 +18,10 @@ The rule that moves time, applied whenever the loop has no callback left to run:
    ``patience`` real seconds for them (``settle`` seconds if there are none, for a thread that may
    be about to call ``call_soon_threadsafe``), then raises :exc:`DeadlockError` naming what waits.
 
+Callbacks that keep making new ones would hold time for ever: two ends that answer each other with
+no delay between them, say. After ``MAX_TURNS`` turns at one moment the loop raises
+:exc:`DeadlockError` too.
+
 Invariants: time never goes back; it moves only by rule 3 or by the methods of
 :class:`VirtualClock`, and always by a step; when a timer runs because of rule 3, ``loop.time()`` is
 that timer's time to the last bit.
@@ -51,9 +55,12 @@ SETTLE = 0.005
 #: Real seconds to wait for real sockets or threads when they are the only thing left to wait for.
 PATIENCE = 5.0
 
+#: Turns of the loop at one moment of virtual time; they take a few seconds.
+MAX_TURNS = 500_000
+
 
 class DeadlockError(RuntimeError):
-    """Nothing can ever wake the loop: no callback is ready, no timer is set, no socket speaks."""
+    """Time can't go on: nothing can ever wake the loop, or its callbacks never come to an end."""
 
 
 class VirtualClock:
@@ -104,6 +111,8 @@ class _VirtualSelector(selectors.BaseSelector):
         self._settle = settle
         self._patience = patience
         self._own_files = 0
+        self._turns = 0
+        self._moment = clock.time()
         self.threads = 0
         self.moments: list[float] = []  # a heap of the times of timers
         self.describe: Callable[[], str] = str
@@ -113,6 +122,7 @@ class _VirtualSelector(selectors.BaseSelector):
         self._own_files = len(self._real.get_map())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._count_turn()
         ready = self._real.select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
@@ -125,6 +135,19 @@ class _VirtualSelector(selectors.BaseSelector):
             raise DeadlockError(self.describe())
         self._clock.advance_to(self._next_moment(timeout))
         return []
+
+    def _count_turn(self) -> None:
+        now = self._clock.time()
+        if now != self._moment:
+            self._moment = now
+            self._turns = 0
+        self._turns += 1
+        if self._turns > MAX_TURNS:
+            self._turns = 0  # what closes the loop may need some more
+            raise DeadlockError(
+                f"time stands still at {now} s: {MAX_TURNS} turns of the loop (MAX_TURNS), "
+                f"and a callback is ready again"
+            )
 
     def _next_moment(self, timeout: float) -> float:
         """Find the timer behind a time-out: asyncio subtracted, and adding again is inexact."""

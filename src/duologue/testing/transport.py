@@ -316,8 +316,10 @@ class SimulatedTransport(asyncio.Transport):
     def _connection_lost(self, exc: Exception | None) -> None:
         if self._on_lost is not None:
             self._on_lost(self)
+        # Let go, as asyncio's transports do: a network remembers its links for a long time.
+        protocol, self._protocol = self._protocol, asyncio.BaseProtocol()
         if self._started:
-            self._protocol.connection_lost(exc)
+            protocol.connection_lost(exc)
 
     def _report(self, message: str, exc: Exception) -> None:
         self._loop.call_exception_handler(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import threading
 import time
@@ -168,6 +169,25 @@ def test_deadlock_names_who_waits(virtual_loop_factory: Callable[[], VirtualEven
     assert "deadlock at 3.0 s" in str(caught.value)
     assert "task 'the one that waits' waits in" in str(caught.value)
     assert "wait_for_nothing" in str(caught.value)
+
+
+def test_callbacks_without_an_end_are_a_deadlock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duologue.testing.clock.MAX_TURNS", 1000)
+
+    async def take_turns(count: float) -> None:
+        while count:
+            await asyncio.sleep(0)
+            count -= 1
+
+    async def main() -> None:
+        for _ in range(5):  # what is counted is the turns of one moment
+            await asyncio.sleep(1)
+            await take_turns(900)
+        await take_turns(math.inf)
+
+    with pytest.raises(DeadlockError, match=r"stands still at 5\.0 s: 1000 turns of the loop"):
+        with asyncio.Runner(loop_factory=virtual_loop_factory()) as runner:
+            runner.run(main())
 
 
 async def test_octets_on_real_sockets_come_before_timers() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from pathlib import Path
 
@@ -97,3 +98,23 @@ def test_a_test_that_leaves_something_fails_with_its_name(pytester: pytest.Pytes
     assert text.count("left in the event loop") >= 3
     assert "task 'stayer' waits in stays" in text
     assert "timer in " in text
+
+
+TESTS_OUT_OF_TIME = """
+    import asyncio, pytest, time
+
+    @pytest.mark.timeout(0.2)
+    @pytest.mark.parametrize("seconds", [0, 0.5])
+    async def test_a_callback_that_takes_long(seconds):
+        asyncio.get_running_loop().call_soon(time.sleep, seconds)
+        await asyncio.sleep(0.01)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="pytest-timeout ends the process")
+def test_a_timeout_that_the_loop_swallowed_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(CONFTEST.read_text())
+    pytester.makepyfile(TESTS_OUT_OF_TIME)
+    result = pytester.runpytest_subprocess("-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "its time-out of 0.2 s was swallowed" in result.stdout.str()

@@ -3,19 +3,24 @@
 Environment:
     DUOLOGUE_DEBUG_BUILD=1       optimise little and keep debug information
     DUOLOGUE_SANITIZE=address    build with that sanitizer (GCC and Clang)
+    DUOLOGUE_POLL=kqueue         on Linux: wait with kqueue, which libkqueue emulates and pkg-config
+                                 must find; to test what macOS and the BSDs have
 """
 
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-# What needs epoll; elsewhere asyncio's transports carry the links.
-EPOLL = {"listener", "poller", "socket_link"}
+# What needs epoll or kqueue; elsewhere asyncio's transports carry the links.
+POLLED = {"listener", "poller", "records", "socket_link", "tls_link"}
+EPOLL = sys.platform == "linux"
+KQUEUE = sys.platform == "darwin" or "bsd" in sys.platform or sys.platform.startswith("dragonfly")
 ROOT = Path(__file__).resolve().parent
 SRC = ROOT / "src"
 DEBUG = os.environ.get("DUOLOGUE_DEBUG_BUILD") == "1"
@@ -23,8 +28,13 @@ SANITIZE = os.environ.get("DUOLOGUE_SANITIZE", "")
 
 compile_args: list[str] = []
 link_args: list[str] = []
+if os.environ.get("DUOLOGUE_POLL") == "kqueue" and EPOLL:
+    found = ["pkg-config", "--cflags", "--libs", "libkqueue"]
+    words = subprocess.run(found, check=True, capture_output=True, text=True).stdout.split()
+    link_args += [word for word in words if word.startswith(("-L", "-l"))]
+    compile_args += ["-DDUOLOGUE_KQUEUE", *(word for word in words if word not in link_args)]
 if sys.platform != "win32":
-    compile_args = ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0", "-fvisibility=hidden"]
+    compile_args += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O3", "-g0", "-fvisibility=hidden"]
     if SANITIZE:
         compile_args += [f"-fsanitize={SANITIZE}", "-fno-omit-frame-pointer"]
         link_args += [f"-fsanitize={SANITIZE}"]
@@ -46,7 +56,7 @@ extensions = [
         extra_link_args=link_args,
     )
     for path in sorted(SRC.rglob("*.pyx"))
-    if sys.platform == "linux" or path.stem not in EPOLL
+    if EPOLL or KQUEUE or path.stem not in POLLED
 ]
 
 setup(

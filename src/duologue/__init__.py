@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         serve,
         unix_serve,
     )
+    from duologue.base.accounts import (
+        Accounts,
+        accounts,
+    )
     from duologue.base.limits import (
         Limits,
     )
@@ -89,6 +93,9 @@ if TYPE_CHECKING:
     from duologue.http11 import (
         Request,
         Response,
+    )
+    from duologue.net.later import (
+        call_later,
     )
     from duologue.net.loops import (
         new_event_loop,
@@ -180,10 +187,13 @@ __all__ = [
     # duologue.http11
     "Request",
     "Response",
-    # duologue.base.limits
+    # duologue.base
+    "Accounts",
     "Limits",
+    "accounts",
     "Endpoint",
     "EventLoop",
+    "call_later",
     "new_event_loop",
     "run",
     # duologue.protocol
@@ -275,8 +285,10 @@ _SOURCES = {
         "Request",
         "Response",
     ),
+    "duologue.base.accounts": ("Accounts", "accounts"),
     "duologue.base.limits": ("Limits",),
     "duologue.connection.endpoint": ("Endpoint",),
+    "duologue.net.later": ("call_later",),
     "duologue.net.loops": ("new_event_loop", "run"),
     "duologue.net.selector": ("EventLoop",),
     "duologue.protocol": (

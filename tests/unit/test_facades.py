@@ -195,7 +195,12 @@ def check_signature(where: str, mine: Any, other: Any) -> None:
     open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in have.values())
     wanted = {name: p for name, p in wanted.items() if not name.startswith("_")}
     positional = [name for name, p in wanted.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    mine_positional = [name for name, p in have.items() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    mine_positional = [
+        name
+        for name, p in have.items()
+        # A method written in C has its self by position only.
+        if p.kind is p.POSITIONAL_OR_KEYWORD or (name == "self" and p.kind is p.POSITIONAL_ONLY)
+    ]
     assert mine_positional[: len(positional)] == positional, where
     named = [name for name, p in wanted.items() if p.kind is p.KEYWORD_ONLY]
     missing = [name for name in named if name not in have]

@@ -45,6 +45,11 @@ class Limits:
         max_outbox: Octets waiting of messages whose `send()` nobody awaits, such as those of
             `broadcast()`, above which the connection is closed with 1013. Default 16 MiB. One
             message is always accepted while nothing waits.
+        memory_budget: Octets in the buffers of all connections of the process, with the objects
+            around them, above which those that hold most are closed with 1013 until an eighth of
+            it is free again. Default 1 GiB: no single connection of the default limits comes near,
+            64 full outboxes together do. The sum is the process's, the budget each connection's
+            own: where there are several, the smallest gives way first, and None is never closed.
         max_redirects: HTTP redirects a client follows. Default 10.
         open_timeout: Seconds for the opening handshake. Default 10.
         close_timeout: Seconds for the closing handshake. Default 10.
@@ -56,6 +61,10 @@ class Limits:
             5, as in Node.js and uvicorn.
         compress_threshold: Octets from which a message is worth compressing. Default 1024, near
             the size of one packet.
+        codec_idle: Seconds after which a connection's compressor and inflater are freed (200 KiB)
+            when they were not used; within twice that at the latest. Default 10: making them anew
+            takes microseconds, and compression is as good as before after one message. None keeps
+            them as long as the connection.
 
     Raises:
         TypeError: If a value is not a number of the field's kind.
@@ -72,6 +81,7 @@ class Limits:
     max_queue_bytes: int | None = 1_048_576
     write_limit: int | None = 32768
     max_outbox: int | None = 16_777_216
+    memory_budget: int | None = 1_073_741_824
     max_redirects: int | None = 10
     open_timeout: float | None = 10.0
     close_timeout: float | None = 10.0
@@ -80,6 +90,7 @@ class Limits:
     write_timeout: float | None = 60.0
     keep_alive_timeout: float | None = 5.0
     compress_threshold: int = 1024
+    codec_idle: float | None = 10.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

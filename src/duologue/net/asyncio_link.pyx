@@ -32,6 +32,9 @@ cdef class _AsyncioLink(Link):
     cdef readonly object transport
     cdef bint reading_paused
     cdef bint gone
+    # Above its high mark; only then the accounts hear of what the transport holds, since nothing
+    # tells when the rest has gone out.
+    cdef bint full
     cdef uint8_t* place
     cdef bytearray own_buffer
 
@@ -75,15 +78,20 @@ cdef class _AsyncioLink(Link):
             self.calls.received(<void*>owner, NULL, 0)
 
     def pause_writing(self):
+        self.full = True
         if self.owner is not None:
+            self.account(self.unsent())
             self.calls.writable(<void*>self.owner, False)
 
     def resume_writing(self):
+        self.full = False
+        self.account(0)
         if self.owner is not None:
             self.calls.writable(<void*>self.owner, True)
 
     def connection_lost(self, exc):
         self.gone = True
+        self.account(0)
         owner, self.owner = self.owner, None
         if owner is not None:
             self.calls.closed(<void*>owner, exc)
@@ -97,6 +105,12 @@ cdef class _AsyncioLink(Link):
     cdef int write(self, bytes octets) except -1:
         if not self.gone:
             self.transport.write(octets)
+            if self.full:
+                self.account(self.unsent())
+        return 0
+
+    cdef int recount(self) except -1:
+        self.account(self.unsent() if self.full else 0)
         return 0
 
     cdef int pause_reading(self) except -1:
@@ -136,6 +150,8 @@ cdef class _AsyncioLink(Link):
     cdef int abort(self) except -1:
         if not self.gone:
             self.transport.abort()
+            self.full = False
+            self.account(0)
         return 0
 
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from duologue.base.types import PathLike
+from duologue.net.tls import dial_tls, take_tls_options
 
 if TYPE_CHECKING:
     from duologue.net.socket_link import SocketLink
+    from duologue.net.tls_link import TlsLink
 
 Address = tuple[int, int, int, str, Any]
 
@@ -202,10 +204,8 @@ async def dial_link(
     path: PathLike | None = None,
     host: str = "",
     port: int = 0,
-    ssl: None = None,
-    server_hostname: str | None = None,
     **options: Any,
-) -> SocketLink:
+) -> SocketLink | TlsLink:
     """Connect a link of the engine's own.
 
     Args:
@@ -215,20 +215,21 @@ async def dial_link(
         path: of a Unix socket.
         host: see :func:`dial`.
         port: see :func:`dial`.
-        ssl: without TLS, nothing else than ``None``.
-        server_hostname: without TLS of no use.
-        **options: see :func:`dial`.
+        **options: see :func:`dial` and :func:`~duologue.net.tls.take_tls_options`.
 
     Returns:
         A link that begins to read when told to.
 
     Raises:
         OSError: If the connection can't be made.
-        TypeError: If an option isn't known.
+        ssl.SSLError: If the TLS handshake fails.
+        ValueError: If an option can't have its value.
+        TypeError: If an option isn't known or has the wrong type.
     """
     # Compiled on Linux only.
     from duologue.net.socket_link import SocketLink
 
+    tls = take_tls_options(options)
     if sock is not None or unix:
         refuse_options(options)
     if sock is not None:
@@ -237,7 +238,8 @@ async def dial_link(
         sock = await _dial_unix(loop, path)
     else:
         sock = await dial(loop, host, port, **options)
-    return SocketLink(loop, sock)
+    link = SocketLink(loop, sock)
+    return link if tls is None else await dial_tls(loop, link, tls)
 
 
 async def _dial_unix(loop: asyncio.AbstractEventLoop, path: PathLike | None) -> socket.socket:

@@ -6,10 +6,26 @@ import asyncio
 import sys
 from typing import Literal
 
-Engine = Literal["auto", "asyncio", "epoll"]
+Engine = Literal["auto", "asyncio", "epoll", "kqueue"]
 """``"auto"`` takes the best that works here, the others are themselves."""
 
-ENGINES = ("auto", "asyncio", "epoll")
+ENGINES = ("auto", "asyncio", "epoll", "kqueue")
+
+PROVEN = "epoll"
+"""The only mechanism that nobody has to ask for: kqueue was run over an emulation only."""
+
+
+def backend() -> str | None:
+    """Return what the engine's own sockets wait with here.
+
+    Returns:
+        ``"epoll"`` on Linux, ``"kqueue"`` on macOS and the BSDs, ``None`` on Windows.
+    """
+    try:
+        from duologue.net.poller import BACKEND
+    except ImportError:
+        return None
+    return BACKEND
 
 
 def _is_plain(loop: asyncio.AbstractEventLoop) -> bool:
@@ -28,23 +44,29 @@ def _is_plain(loop: asyncio.AbstractEventLoop) -> bool:
     return type(loop).__module__.partition(".")[0] == "uvloop"
 
 
-def use_epoll(loop: asyncio.AbstractEventLoop, engine: str, tls: bool) -> bool:
+def use_epoll(loop: asyncio.AbstractEventLoop, engine: str) -> bool:
     """Decide whether links are the engine's own sockets rather than asyncio's transports.
 
     Args:
         loop: the running event loop.
         engine: the option of ``connect`` and ``serve``.
-        tls: whether the connection is encrypted, which asyncio's transports do.
 
     Raises:
         ValueError: If ``engine`` isn't one, or can't do what is asked here.
     """
     if engine not in ENGINES:
         raise ValueError(f"engine must be one of {', '.join(ENGINES)}, not {engine!r}")
-    able = sys.platform == "linux" and not tls and _is_plain(loop)
-    if engine == "epoll" and not able:
+    found = backend()
+    able = found is not None and _is_plain(loop)
+    if engine in ("epoll", "kqueue") and engine != found:
+        has = "no mechanism that the engine knows" if found is None else found
         raise ValueError(
-            "engine='epoll' needs Linux, asyncio's selector loop or uvloop, and no TLS; "
+            f"engine={engine!r} can't be had on {sys.platform}, which has {has}; "
             "engine='auto' chooses for you"
         )
-    return able and engine != "asyncio"
+    if engine == found and not able:
+        raise ValueError(
+            f"engine={engine!r} needs asyncio's selector loop or uvloop; "
+            "engine='auto' chooses for you"
+        )
+    return able and (engine == found or (engine == "auto" and found == PROVEN))

@@ -22,9 +22,30 @@ Knows nothing of HTTP or WebSocket.
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 
+from duologue.base.accounts cimport totals
+
 
 cdef class Link:
     """One stream connection; a subclass for each thing that carries one."""
+
+    def __cinit__(self, *args, **kwargs):
+        totals.links += 1
+
+    def __dealloc__(self):
+        self.account(0)
+        totals.links -= 1
+
+    cdef int account(self, Py_ssize_t held) noexcept:
+        """Tell the process-wide accounts what waits here; a link calls it when that changes."""
+        if held > self.held:
+            totals.taken += held - self.held
+        totals.octets += held - self.held
+        self.held = held
+        return 0
+
+    cdef int recount(self) except -1:
+        """Call :meth:`account` if less may wait now than when it was called last."""
+        return 0
 
     cdef int own(self, object owner, const LinkCalls* calls) except -1:
         """Hand the link to ``owner``, whose calls are ``calls``."""
@@ -35,6 +56,17 @@ cdef class Link:
     cdef int write(self, bytes octets) except -1:
         """Queue octets; never blocks, never fails for a link that is gone."""
         raise NotImplementedError
+
+    cdef int write_memory(self, const uint8_t* octets, Py_ssize_t size) except -1:
+        """Queue octets borrowed for the call: what isn't sent at once is copied before any call
+        to the owner."""
+        return self.write(PyBytes_FromStringAndSize(<const char*>octets, size))
+
+    cdef int write_all(self, list pieces) except -1:
+        """Queue several ``bytes``, which a link that can sends with one call of the system."""
+        for octets in pieces:
+            self.write(octets)
+        return 0
 
     cdef int pause_reading(self) except -1:
         raise NotImplementedError

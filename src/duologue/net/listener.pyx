@@ -12,26 +12,14 @@ import socket
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stdint cimport uint32_t
 
+from duologue.base.accounts cimport totals
 from duologue.net.poller cimport READABLE, poller_of
 from duologue.net.socket_link cimport SocketLink
 
 
-cdef extern from *:
-    """
-    #ifndef _GNU_SOURCE
-    #define _GNU_SOURCE
-    #endif
-    #include <sys/socket.h>
-    #include <netinet/in.h>
-    #include <netinet/tcp.h>
-    """
-    enum:
-        SOCK_NONBLOCK
-        SOCK_CLOEXEC
-        IPPROTO_TCP
-        TCP_NODELAY
-    int accept4(int fd, void* address, void* size, int flags) nogil
-    int setsockopt(int fd, int level, int name, const void* value, unsigned int size) nogil
+cdef extern from "sockets.h" nogil:
+    int accept "duologue_accept"(int listener)
+    void no_delay "duologue_no_delay"(int fd)
 
 cdef enum:
     AT_ONCE = 64
@@ -48,6 +36,12 @@ cdef class Listener:
         sock: a bound, non-blocking stream socket; stays the caller's.
         opened: called with each new :class:`SocketLink`; must give it an owner.
     """
+
+    def __cinit__(self, *args):
+        totals.listeners += 1
+
+    def __dealloc__(self):
+        totals.listeners -= 1
 
     def __init__(self, loop, sock, opened):
         self.poller = poller_of(loop)
@@ -78,12 +72,12 @@ cdef class Listener:
         self.opened = None
 
     cdef int accept(self) except -1:
-        cdef int fd, one = 1, _index
+        cdef int fd, _index
         cdef SocketLink link
         for _index in range(AT_ONCE):
             if not self.watching:
                 return 0
-            fd = accept4(self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            fd = accept(self.fd)
             if fd < 0:
                 if errno == EINTR or errno == ECONNABORTED:
                     continue
@@ -91,7 +85,7 @@ cdef class Listener:
                     return 0
                 return self.failed(errno)
             if self.tcp:
-                setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+                no_delay(fd)
             link = SocketLink.__new__(SocketLink)
             link.start(self.poller, fd)
             try:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from duologue.base.types import PathLike
 from duologue.net.dialling import refuse_options
+from duologue.net.tls import Handshakes, TlsOptions, take_tls_options
 
 if TYPE_CHECKING:
-    from duologue.net.socket_link import SocketLink
+    from duologue.net.link import Link
 
 BACKLOG = 100
 """Connections that wait in the kernel to be accepted, as in asyncio."""
@@ -28,21 +29,25 @@ class EngineServer:
         sockets: bound sockets, which become the server's.
         opened: called with each new link; must give it an owner.
         backlog: connections that wait in the kernel.
+        tls: of each connection, which is then opened when its handshake is done.
     """
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         sockets: Iterable[socket.socket],
-        opened: Callable[[SocketLink], None],
+        opened: Callable[[Link], None],
         backlog: int = BACKLOG,
+        tls: TlsOptions | None = None,
     ) -> None:
         # Compiled on Linux only.
         from duologue.net.listener import Listener
 
         self._loop = loop
         self._sockets = list(sockets)
-        self._listeners = [Listener(loop, sock, opened) for sock in self._sockets]
+        self._handshakes = None if tls is None else Handshakes(loop, tls, opened)
+        accept = opened if self._handshakes is None else self._handshakes.accept
+        self._listeners = [Listener(loop, sock, accept) for sock in self._sockets]
         self._backlog = backlog
         self._serving = False
 
@@ -69,13 +74,15 @@ class EngineServer:
             listener.start()
 
     def close(self) -> None:
-        """Stop listening; connections live on."""
+        """Stop listening; connections live on, TLS handshakes under way don't."""
         self._serving = False
         for listener in self._listeners:
             listener.close()
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        if self._handshakes is not None:
+            self._handshakes.close()
 
     async def wait_closed(self) -> None:
         """Return; connections are not the server's to wait for."""
@@ -184,7 +191,7 @@ def bind_unix(path: PathLike) -> socket.socket:
 
 async def listen(
     loop: asyncio.AbstractEventLoop,
-    opened: Callable[[SocketLink], None],
+    opened: Callable[[Link], None],
     host: str | Sequence[str] | None,
     port: int | None,
     *,
@@ -207,17 +214,17 @@ async def listen(
         path: of the Unix socket.
         backlog: connections that wait in the kernel to be accepted.
         start_serving: ``False`` to bind only.
-        **options: see :func:`bind`.
+        **options: see :func:`bind` and :func:`~duologue.net.tls.take_tls_options`.
 
     Returns:
         The server.
 
     Raises:
         OSError: If an address can't be listened on.
-        ValueError: If ``sock`` is combined with an address.
-        TypeError: If an option isn't known.
+        ValueError: If ``sock`` is combined with an address, or an option can't have its value.
+        TypeError: If an option isn't known or has the wrong type.
     """
-    options.pop("ssl", None)
+    tls = take_tls_options(options, server_side=True)
     if sock is not None:
         if host is not None or port is not None or path is not None:
             raise ValueError("sock can not be combined with host, port or path")
@@ -231,7 +238,7 @@ async def listen(
         sockets = [bind_unix(path)]
     else:
         sockets = await bind(loop, host, port, **options)
-    server = EngineServer(loop, sockets, opened, backlog)
+    server = EngineServer(loop, sockets, opened, backlog, tls)
     if start_serving:
         try:
             await server.start_serving()

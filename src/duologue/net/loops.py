@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from duologue.net.engine import PROVEN, backend
 
 T = TypeVar("T")
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
     """Return a new event loop: :class:`EventLoop` on Linux, asyncio's own elsewhere."""
-    if sys.platform != "linux":
+    if backend() != PROVEN:
         return asyncio.new_event_loop()
     from duologue.net.selector import EventLoop
 

@@ -1,7 +1,7 @@
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 
-# Called with what was watched and what epoll says of it.
+# Called with what was watched and what was reported of it.
 ctypedef int (*Ready)(void* who, uint32_t events) except -1
 
 ctypedef struct Slot:
@@ -10,27 +10,32 @@ ctypedef struct Slot:
     uint32_t interest
     uint32_t generation
 
-cdef uint32_t READABLE
-cdef uint32_t WRITABLE
-cdef uint32_t BROKEN
+cdef extern from "polling.h":
+    enum:
+        READABLE "DUOLOGUE_READABLE"
+        WRITABLE "DUOLOGUE_WRITABLE"
+        BROKEN "DUOLOGUE_BROKEN"
 
 cdef class Poller:
     cdef object __weakref__
     cdef object home
-    cdef int epoll
+    cdef int set
     cdef dict watched
     cdef Slot* slots
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t count
     cdef uint8_t* buffer
     cdef bint lent
+    cdef bint hurried
     cdef int process
 
     cdef object loop(self)
     cdef int watch(self, int fd, object who, Ready ready, uint32_t interest) except -1
     cdef int change(self, int fd, uint32_t interest) except -1
     cdef int forget(self, int fd) except -1
-    cdef int control(self, int operation, int fd, uint32_t interest, uint64_t tag) except -1
+    cdef int add(self, int fd, uint32_t generation, uint32_t interest) except -1
+    cdef int alter(self, int fd, uint32_t generation, uint32_t before, uint32_t interest) except -1
+    cdef void remove(self, int fd, uint32_t before) noexcept
     cdef int call(self, object who, Ready ready, uint32_t events, int fd) except -1
     cdef int wait(self, int milliseconds, dict foreign, list found) except -1
 

@@ -1,8 +1,10 @@
-"""The engine's own epoll set: readiness of its sockets, in C, under any event loop.
+"""The engine's own set of descriptors: readiness of its sockets, in C, under any event loop.
+
+The set is epoll's on Linux and kqueue's on macOS and the BSDs.
 
 Kernel facts, and what follows from each:
 
-* **An epoll set is itself a descriptor** that is readable while any of its members is. So all our
+* **The set is itself a descriptor** that is readable while any of its members is. So all our
   sockets live in one set, and that set is registered once in whichever loop runs
   (``loop.add_reader``: stock asyncio, uvloop). The loop pays for one descriptor; a wake-up takes up
   to 256 events a batch, 4 batches, and goes back, so that timers and other people's sockets have
@@ -11,16 +13,21 @@ Kernel facts, and what follows from each:
   reported again, a connection that floods gets one buffer a round like any other, and pausing is
   taking ``EPOLLIN`` out of the interest. Edge-triggered would save nothing (the read that returns
   less than was asked for ends the round in both) and loses the connection whose last edge was
-  overlooked.
+  overlooked. kqueue is level-triggered too unless a filter is added with ``EV_CLEAR``.
+* **kqueue has a filter for each direction**, added and deleted by itself and reported by itself. So
+  changing the interest means telling the difference, and a descriptor may be in a batch twice.
 * **EPOLLHUP and EPOLLERR are always reported**, wanted or not. A paused connection that is reset
-  would therefore be reported for ever; it is read, which ends it.
+  would therefore be reported for ever; it is read, which ends it. kqueue reports an end
+  (``EV_EOF``) with a filter that is there: a paused connection with nothing to write learns of a
+  reset when it reads or writes again.
 * **A closed descriptor leaves the set by itself, its number is given out again at once**, and an
   event of the old one may still lie in the batch being handled. Each event carries the descriptor
   and a generation that every :meth:`Poller.watch` counts up; an event whose generation isn't the
   current one is dropped.
-* **A forked child shares the set** with its parent: closing it there is harmless, changing it is
-  not, so a child's poller leaves the set alone whatever the child closes. Loops don't survive a
-  fork, and neither does a poller: the child has to make its own.
+* **A forked child shares an epoll set** with its parent: closing it there is harmless, changing it
+  is not, so a child's poller leaves the set alone whatever the child closes. **It has no kqueue**:
+  the number may be another file's by then, so it isn't even closed. Loops don't survive a fork, and
+  neither does a poller: the child has to make its own.
 
 What a wake-up may do: anything. Watched objects call their owners, these call applications, and
 those may close any connection, open new ones, or drain the poller again through a nested loop. So
@@ -31,9 +38,9 @@ A poller lives as long as its loop or something it watches: what it watches it h
 garbage collector sees it, and the table of pollers holds nothing. So a loop that was closed with
 live connections goes with them, and their descriptors are closed.
 
-Other systems have the same in other names; the seven functions a backend needs are at the end of
-this file's C part: make, close, add, change, remove, wait, and what an event says. Linux only;
-elsewhere :func:`poller_of` raises and asyncio's transports carry the links.
+The seven functions that a system has to give are named in ``polling.h``; ``polling_epoll.h`` and
+``polling_kqueue.h`` have them. kqueue was not run by us but over libkqueue, which emulates it. On
+Windows this module isn't built, and asyncio's transports carry the links.
 
 Must never know links, HTTP or WebSocket: it watches objects with a descriptor.
 """
@@ -42,37 +49,46 @@ import os
 import weakref
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
+from cpython.exc cimport PyErr_CheckSignals
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.math cimport ceil
+from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memset, strerror
+from libc.time cimport time_t
 
 
-cdef extern from "sys/epoll.h" nogil:
-    enum:
-        EPOLL_CLOEXEC
-        EPOLL_CTL_ADD
-        EPOLL_CTL_MOD
-        EPOLL_CTL_DEL
-        EPOLLIN
-        EPOLLOUT
-        EPOLLERR
-        EPOLLHUP
-    ctypedef union epoll_data_t:
-        uint64_t u64
-    struct epoll_event:
+cdef extern from "polling.h" nogil:
+    const char* DUOLOGUE_BACKEND
+    ctypedef struct Event "duologue_event":
+        pass
+    ctypedef struct Told "duologue_ready":
+        int fd
+        uint32_t generation
         uint32_t events
-        epoll_data_t data
-    int epoll_create1(int flags)
-    int epoll_ctl(int epoll, int operation, int fd, epoll_event* event)
-    int epoll_wait(int epoll, epoll_event* events, int maximum, int milliseconds)
+    int poll_make "duologue_poll_make"()
+    void poll_close "duologue_poll_close"(int set, bint forked)
+    int poll_add "duologue_poll_add"(int set, int fd, uint32_t generation, uint32_t interest)
+    int poll_change "duologue_poll_change"(
+        int set, int fd, uint32_t generation, uint32_t before, uint32_t interest
+    )
+    int poll_remove "duologue_poll_remove"(int set, int fd, uint32_t before)
+    int poll_wait "duologue_poll_wait"(int set, Event* events, int maximum, int milliseconds)
+    Told poll_says "duologue_poll_says"(const Event* event)
 
-cdef extern from "unistd.h" nogil:
-    int close(int fd)
+cdef extern from "time.h" nogil:
+    enum:
+        CLOCK_MONOTONIC
+    struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int clock_gettime(int clock, timespec* now)
 
 
-cdef uint32_t READABLE = EPOLLIN
-cdef uint32_t WRITABLE = EPOLLOUT
-cdef uint32_t BROKEN = EPOLLERR | EPOLLHUP
+cdef double monotonic() noexcept:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return now.tv_sec + now.tv_nsec * 1e-9
+
 
 cdef enum:
     BATCH = 256
@@ -83,8 +99,15 @@ cdef uint32_t FOREIGN = 0xFFFFFFFF
 
 BUFFER_SIZE = 262144
 
+BACKEND = DUOLOGUE_BACKEND.decode()
+"""Name of the operating system's mechanism: ``"epoll"`` or ``"kqueue"``."""
+
 # How many forks lie behind this process.
 cdef int forks = 0
+
+
+cdef object failure():
+    return OSError(errno, f"{BACKEND}: {strerror(errno).decode()}")
 
 
 def _forked():
@@ -106,9 +129,9 @@ cdef class Poller:
         self.home = weakref.ref(loop)
         self.watched = {}
         self.process = forks
-        self.epoll = epoll_create1(EPOLL_CLOEXEC)
-        if self.epoll < 0:
-            raise OSError(errno, f"epoll_create1: {strerror(errno).decode()}")
+        self.set = poll_make()
+        if self.set < 0:
+            raise failure()
         self.buffer = <uint8_t*>PyMem_Malloc(BUFFER_SIZE)
         if self.buffer == NULL:
             raise MemoryError
@@ -116,25 +139,32 @@ cdef class Poller:
     def __dealloc__(self):
         PyMem_Free(self.slots)
         PyMem_Free(self.buffer)
-        if self.epoll >= 0:
-            close(self.epoll)
+        if self.set >= 0:
+            poll_close(self.set, self.process != forks)
 
     def fileno(self):
         """The set's own descriptor, readable while any member is ready."""
-        return self.epoll
+        return self.set
 
     cdef object loop(self):
         return self.home()
 
-    cdef int control(self, int operation, int fd, uint32_t interest, uint64_t tag) except -1:
-        cdef epoll_event event
-        if self.process != forks:
-            return 0
-        event.events = interest
-        event.data.u64 = tag
-        if epoll_ctl(self.epoll, operation, fd, &event) < 0:
-            raise OSError(errno, f"epoll_ctl: {strerror(errno).decode()}")
+    cdef int add(self, int fd, uint32_t generation, uint32_t interest) except -1:
+        if self.process == forks and poll_add(self.set, fd, generation, interest) < 0:
+            raise failure()
         return 0
+
+    cdef int alter(
+        self, int fd, uint32_t generation, uint32_t before, uint32_t interest
+    ) except -1:
+        if self.process == forks and poll_change(self.set, fd, generation, before, interest) < 0:
+            raise failure()
+        return 0
+
+    cdef void remove(self, int fd, uint32_t before) noexcept:
+        # One that somebody else has closed left the set by itself: the error says nothing more.
+        if self.process == forks:
+            poll_remove(self.set, fd, before)
 
     cdef int watch(self, int fd, object who, Ready ready, uint32_t interest) except -1:
         """Call ``ready(who, events)`` whenever ``fd`` is; holds ``who`` until forgotten."""
@@ -151,7 +181,7 @@ cdef class Poller:
             self.room = room
         slot = &self.slots[fd]
         slot.generation = (slot.generation + 1) & 0x7FFFFFFF
-        self.control(EPOLL_CTL_ADD, fd, interest, <uint64_t>slot.generation << 32 | <uint32_t>fd)
+        self.add(fd, slot.generation, interest)
         self.watched[fd] = who
         slot.who = <void*>who
         slot.ready = ready
@@ -163,10 +193,8 @@ cdef class Poller:
         """Wait for other events of a watched descriptor."""
         cdef Slot* slot = &self.slots[fd]
         if interest != slot.interest:
+            self.alter(fd, slot.generation, slot.interest, interest)
             slot.interest = interest
-            self.control(
-                EPOLL_CTL_MOD, fd, interest, <uint64_t>slot.generation << 32 | <uint32_t>fd
-            )
         return 0
 
     cdef int forget(self, int fd) except -1:
@@ -175,11 +203,7 @@ cdef class Poller:
         slot.who = NULL
         slot.generation = (slot.generation + 1) & 0x7FFFFFFF
         self.count -= 1
-        try:
-            self.control(EPOLL_CTL_DEL, fd, 0, 0)
-        except OSError:
-            # Somebody else has closed the descriptor: it left the set by itself.
-            pass
+        self.remove(fd, slot.interest)
         del self.watched[fd]
         return 0
 
@@ -192,36 +216,35 @@ cdef class Poller:
         """Wait for events and handle one batch of them; return how many there were.
 
         Args:
-            milliseconds: as for ``epoll_wait``, -1 for any time.
+            milliseconds: how long at most, -1 for any time.
             foreign: the loop's own descriptors and their keys; ``None`` if it isn't ours.
             found: gets ``(key, events)`` for each of those that is ready.
         """
-        cdef epoll_event[BATCH] events
+        cdef Event[BATCH] events
         cdef int count, index
-        cdef uint32_t fd, generation
+        cdef Told each
         cdef Slot* slot
         if milliseconds == 0:
-            count = epoll_wait(self.epoll, events, BATCH, 0)
+            count = poll_wait(self.set, events, BATCH, 0)
         else:
             with nogil:
-                count = epoll_wait(self.epoll, events, BATCH, milliseconds)
+                count = poll_wait(self.set, events, BATCH, milliseconds)
         if count < 0:
             if errno == EINTR:
                 return 0
-            raise OSError(errno, f"epoll_wait: {strerror(errno).decode()}")
+            raise failure()
         for index in range(count):
-            fd = <uint32_t>(events[index].data.u64 & 0xFFFFFFFF)
-            generation = <uint32_t>(events[index].data.u64 >> 32)
-            if generation == FOREIGN:
-                if foreign is not None and fd in foreign:
-                    found.append((foreign[fd], events[index].events))
+            each = poll_says(&events[index])
+            if each.generation == FOREIGN:
+                if foreign is not None and each.fd in foreign:
+                    found.append((foreign[each.fd], each.events))
                 continue
-            if fd >= self.room:
+            if each.fd >= self.room:
                 continue
-            slot = &self.slots[fd]
-            if slot.who == NULL or slot.generation != generation:
+            slot = &self.slots[each.fd]
+            if slot.who == NULL or slot.generation != each.generation:
                 continue
-            self.call(<object>slot.who, slot.ready, events[index].events, fd)
+            self.call(<object>slot.who, slot.ready, each.events, each.fd)
         return count
 
     cdef int call(self, object who, Ready ready, uint32_t events, int fd) except -1:
@@ -250,31 +273,52 @@ cdef class Poller:
 
     def add_foreign(self, int fd, uint32_t interest):
         """Watch a descriptor of the loop itself."""
-        self.control(EPOLL_CTL_ADD, fd, interest, <uint64_t>FOREIGN << 32 | <uint32_t>fd)
+        self.add(fd, FOREIGN, interest)
 
-    def change_foreign(self, int fd, uint32_t interest):
+    def change_foreign(self, int fd, uint32_t before, uint32_t interest):
         """Wait for other events of a descriptor of the loop itself."""
-        self.control(EPOLL_CTL_MOD, fd, interest, <uint64_t>FOREIGN << 32 | <uint32_t>fd)
+        self.alter(fd, FOREIGN, before, interest)
 
-    def remove_foreign(self, int fd):
+    def remove_foreign(self, int fd, uint32_t before):
         """Watch a descriptor of the loop itself no more; one that was closed is gone already."""
-        try:
-            self.control(EPOLL_CTL_DEL, fd, 0, 0)
-        except OSError:
-            pass
+        self.remove(fd, before)
 
-    def select(self, int milliseconds, dict foreign):
+    def select(self, double seconds, dict foreign, due):
         """Wait, handle our own descriptors, return ``(key, events)`` of the loop's.
 
-        Returns after the first batch in which anything was ready: what ran may have made the
-        loop's own time-out meaningless.
+        A turn of the loop costs far more than a message. So this goes on waiting, as long as only
+        descriptors of ours were ready and the loop has nothing else to do: nothing of its own is
+        ready, no callback is due, :meth:`hurry` was not called, no signal came, and ``seconds``
+        have not passed.
+
+        Args:
+            seconds: how long to wait at most, negative for any time.
+            foreign: the loop's own descriptors and their keys.
+            due: the loop's callbacks that are to run next, anything with a length; ``None`` if
+                they can't be seen, which makes this return after each batch.
         """
         cdef list found = []
-        cdef int batch
-        for batch in range(BATCHES):
-            if self.wait(milliseconds if batch == 0 else 0, foreign, found) < BATCH:
+        cdef double left = seconds, end = 0.0
+        self.hurried = False
+        if seconds > 0:
+            end = monotonic() + seconds
+        while True:
+            # Rounded up: a timer is never early, and none is waited for in a busy loop.
+            count = self.wait(-1 if left < 0 else <int>min(ceil(left * 1000), 1e9), foreign, found)
+            PyErr_CheckSignals()
+            if count == 0 or found or self.hurried or due is None or len(due):
                 break
+            if seconds >= 0:
+                left = end - monotonic() if seconds > 0 else 0.0
+                if left < 0 or seconds == 0:
+                    break
+        # Whoever runs this inside of itself should look again at all it knew.
+        self.hurried = True
         return found
+
+    def hurry(self):
+        """Let :meth:`select` return once the batch under way is handled: something is due."""
+        self.hurried = True
 
 
 # Weak on both sides: what is watched leads to the loop, which would never be let go otherwise.
@@ -292,7 +336,7 @@ cpdef Poller poller_of(object loop):
     if poller is None:
         poller = Poller(loop)
         # The loop holds it from here on.
-        loop.add_reader(poller.epoll, poller.drain)
+        loop.add_reader(poller.set, poller.drain)
         pollers[loop] = weakref.ref(poller)
     return poller
 
@@ -300,7 +344,7 @@ cpdef Poller poller_of(object loop):
 def watched_by(loop):
     """Return the poller's descriptor and how many sockets it watches; ``None`` without one."""
     cdef Poller poller = registered(loop)
-    return None if poller is None else (poller.epoll, poller.count)
+    return None if poller is None else (poller.set, poller.count)
 
 
 def adopt(loop, Poller poller):

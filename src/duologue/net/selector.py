@@ -2,22 +2,25 @@
 
 Under a loop of somebody else the poller is one descriptor among others: each wake-up costs a turn
 of that loop, some 5 µs. Where the loop can be chosen, the poller is the selector itself: its
-``select`` handles our own sockets in C before it hands asyncio the rest, and a turn that had only
-ours to handle costs next to nothing.
+``select`` handles our own sockets in C before it hands asyncio the rest, and goes on waiting as
+long as only ours were ready and the loop has nothing due: then no turn takes place at all.
 
-Linux only, as the poller is.
+Not on Windows, where there is no poller.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import selectors
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sized
+from contextvars import Context
+from typing import Any, TypeVarTuple
 
 from duologue.net.poller import Poller, adopt
 
+Ts = TypeVarTuple("Ts")
+
+# As in polling.h.
 _READ = 0x001
 _WRITE = 0x004
 _MIGHT_READ = ~_WRITE
@@ -65,6 +68,8 @@ class PollerSelector(selectors.BaseSelector):
         self._keys: dict[int, selectors.SelectorKey] = {}
         self._map: _Map | None = _Map(self._keys)
         self.poller = Poller(self)
+        self.due: Sized | None = None
+        """Callbacks that the loop runs next, if they can be seen."""
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Watch a descriptor; see :meth:`selectors.BaseSelector.register`."""
@@ -82,27 +87,22 @@ class PollerSelector(selectors.BaseSelector):
         """Watch a descriptor no more; see :meth:`selectors.BaseSelector.unregister`."""
         key = _Map(self._keys)[fileobj]
         del self._keys[key.fd]
-        self.poller.remove_foreign(key.fd)
+        self.poller.remove_foreign(key.fd, _interest(key.events))
         return key
 
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Watch for other events; see :meth:`selectors.BaseSelector.modify`."""
         key = _Map(self._keys)[fileobj]
         if events != key.events:
-            self.poller.change_foreign(key.fd, _interest(events))
+            self.poller.change_foreign(key.fd, _interest(key.events), _interest(events))
         key = self._keys[key.fd] = key._replace(events=events, data=data)
         return key
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Wait, handle our own sockets, and return what is ready of the loop's."""
-        if timeout is None:
-            milliseconds = -1
-        elif timeout <= 0:
-            milliseconds = 0
-        else:
-            milliseconds = math.ceil(timeout * 1000)
+        seconds = -1.0 if timeout is None else max(timeout, 0.0)
         ready = []
-        for key, seen in self.poller.select(milliseconds, self._keys):
+        for key, seen in self.poller.select(seconds, self._keys, self.due):
             events = (selectors.EVENT_READ if seen & _MIGHT_READ else 0) | (
                 selectors.EVENT_WRITE if seen & _MIGHT_WRITE else 0
             )
@@ -134,9 +134,33 @@ class EventLoop(asyncio.SelectorEventLoop):
 
         with asyncio.Runner(loop_factory=duologue.EventLoop) as runner:
             runner.run(main())
+
+    While only the engine's sockets are ready and nothing else is to be done, no turn of the loop
+    takes place: one goes on when a callback is scheduled, a timer is due, a descriptor of somebody
+    else is ready, another thread calls, a signal arrives or the loop is stopped.
     """
 
     def __init__(self) -> None:
         selector = PollerSelector()
+        self._poller = selector.poller
         super().__init__(selector)
+        # asyncio has no public name for it. Without it every batch is a turn of the loop.
+        due = getattr(self, "_ready", None)
+        selector.due = due if isinstance(due, Sized) else None
         adopt(self, selector.poller)
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """See :meth:`asyncio.loop.call_at`."""
+        self._poller.hurry()
+        return super().call_at(when, callback, *args, context=context)
+
+    def stop(self) -> None:
+        """See :meth:`asyncio.loop.stop`."""
+        self._poller.hurry()
+        super().stop()

@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t
@@ -25,11 +25,12 @@ from duologue.net.poller cimport BROKEN, READABLE, WRITABLE, Poller, poller_of
 from duologue.net.transport import LinkTransport
 
 
-cdef extern from "sys/socket.h" nogil:
+cdef extern from "sockets.h" nogil:
     enum:
         MSG_DONTWAIT
-        MSG_NOSIGNAL
+        SEND_FLAGS "DUOLOGUE_SEND_FLAGS"
         SHUT_WR
+    void no_signal "duologue_no_signal"(int fd)
     struct iovec:
         void* iov_base
         size_t iov_len
@@ -45,13 +46,13 @@ cdef extern from "sys/socket.h" nogil:
     ssize_t send(int fd, const void* buffer, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int shutdown(int fd, int how)
-
-cdef extern from "unistd.h" nogil:
     int close_descriptor "close"(int fd)
 
 cdef enum:
     BUFFER = 262144
     PIECES = 64
+    # About what an object in the queue takes besides its octets.
+    PIECE_COST = 64
 
 
 cdef class SocketLink(Link):
@@ -90,6 +91,7 @@ cdef class SocketLink(Link):
         return f"<SocketLink fd={self.fd} queued={self.queued}>"
 
     cdef int start(self, Poller poller, int fd) except -1:
+        no_signal(fd)
         self.poller = poller
         self.fd = fd
         self.interest = READABLE
@@ -120,6 +122,8 @@ cdef class SocketLink(Link):
         cdef object owner = self.owner
         cdef Py_ssize_t size = 0
         cdef uint8_t* place = self.calls.space_wanted(<void*>owner, &size)
+        if size < 0:
+            return 0
         if place != NULL:
             return self.receive_into(owner, place, size)
         if self.poller.lent:
@@ -147,6 +151,7 @@ cdef class SocketLink(Link):
                 self.eof = True
                 self.watch_for()
                 self.calls.received(<void*>owner, NULL, 0)
+                self.judge_ends()
             else:
                 self.drop(None)
         elif errno != EAGAIN and errno != EINTR:
@@ -164,25 +169,60 @@ cdef class SocketLink(Link):
 
     # -- Link
 
-    cdef int write(self, bytes octets) except -1:
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
+    cdef ssize_t try_send(self, const uint8_t* octets, Py_ssize_t size) except -1:
+        """Send what the kernel takes if nothing waits before it; return how much that is."""
         cdef ssize_t sent = 0
         if size == 0 or self.gone or self.close_wanted or self.end_wanted:
-            return 0
+            return size
         if self.queued == 0:
-            sent = send(self.fd, PyBytes_AS_STRING(octets), size, MSG_DONTWAIT | MSG_NOSIGNAL)
-            if sent == size:
-                return 0
+            sent = send(self.fd, octets, size, SEND_FLAGS)
             if sent < 0:
                 if errno != EAGAIN and errno != EINTR:
-                    return self.drop(OSError(errno, os.strerror(errno)))
+                    self.drop(OSError(errno, os.strerror(errno)))
+                    return size
                 sent = 0
-            self.offset = sent
+        return sent
+
+    cdef int enqueue(self, bytes octets, Py_ssize_t offset) except -1:
+        """Queue what the kernel did not take: all but ``offset`` octets."""
         if self.queue is None:
             self.queue = deque()
+        if self.queued == 0:
+            self.offset = offset
         self.queue.append(octets)
-        self.queued += size - sent
+        self.queued += PyBytes_GET_SIZE(octets) - offset
+        return 0
+
+    cdef int write(self, bytes octets) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
+        cdef ssize_t sent = self.try_send(<const uint8_t*>PyBytes_AS_STRING(octets), size)
+        if sent == size:
+            return 0
+        self.enqueue(octets, sent)
         self.watch_for()
+        return self.judge_marks()
+
+    cdef int write_memory(self, const uint8_t* octets, Py_ssize_t size) except -1:
+        cdef ssize_t sent = self.try_send(octets, size)
+        if sent == size:
+            return 0
+        self.enqueue(PyBytes_FromStringAndSize(<const char*>octets + sent, size - sent), 0)
+        self.watch_for()
+        return self.judge_marks()
+
+    cdef int write_all(self, list pieces) except -1:
+        cdef bytes octets
+        cdef bint idle = self.queued == 0
+        if self.gone or self.close_wanted or self.end_wanted:
+            return 0
+        for octets in pieces:
+            if PyBytes_GET_SIZE(octets):
+                self.enqueue(octets, 0)
+        if idle and self.queued:
+            # Tried at once, as write() does; what is left is waited for.
+            self.flush()
+        if self.queued:
+            self.watch_for()
         return self.judge_marks()
 
     cdef int flush(self) except -1:
@@ -208,7 +248,7 @@ cdef class SocketLink(Link):
         message.msg_control = NULL
         message.msg_controllen = 0
         message.msg_flags = 0
-        sent = sendmsg(self.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+        sent = sendmsg(self.fd, &message, SEND_FLAGS)
         if sent < 0:
             if errno == EAGAIN or errno == EINTR:
                 return 0
@@ -229,10 +269,18 @@ cdef class SocketLink(Link):
                 return self.drop(None)
             if self.end_wanted:
                 shutdown(self.fd, SHUT_WR)
+                self.judge_ends()
         return self.judge_marks()
 
+    cdef int judge_ends(self) except -1:
+        """Close when both streams have ended; epoll would report that too, kqueue doesn't."""
+        if self.eof and self.end_wanted and self.queued == 0 and not self.gone:
+            return self.drop(None)
+        return 0
+
     cdef int judge_marks(self) except -1:
-        """Tell the owner when the queue passes a mark."""
+        """Tell the accounts what is queued, and the owner when it passes a mark."""
+        self.account(0 if self.queue is None else self.queued + PIECE_COST * len(self.queue))
         if not self.blocked and self.queued > self.high:
             self.blocked = True
             if self.owner is not None:
@@ -264,6 +312,7 @@ cdef class SocketLink(Link):
         self.end_wanted = True
         if self.queued == 0:
             shutdown(self.fd, SHUT_WR)
+            return self.judge_ends()
         return 0
 
     cdef int close(self) except -1:
@@ -285,6 +334,7 @@ cdef class SocketLink(Link):
         self.gone = True
         self.queue = None
         self.queued = 0
+        self.account(0)
         loop = self.poller.loop()
         if self.watching:
             self.poller.forget(self.fd)

@@ -28,6 +28,7 @@ def test_defaults():
         "max_queue_bytes": 1_048_576,
         "write_limit": 32768,
         "max_outbox": 16_777_216,
+        "memory_budget": 1_073_741_824,
         "max_redirects": 10,
         "open_timeout": 10.0,
         "close_timeout": 10.0,
@@ -36,6 +37,7 @@ def test_defaults():
         "write_timeout": 60.0,
         "keep_alive_timeout": 5.0,
         "compress_threshold": 1024,
+        "codec_idle": 10.0,
     }
 
 

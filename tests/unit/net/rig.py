@@ -9,9 +9,15 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from duologue.net.poller import watched_by
+import pytest
+
+from duologue.net.poller import BACKEND, watched_by
 from duologue.net.selector import EventLoop
 from duologue.net.socket_link import SocketLink
+
+needs_hangup = pytest.mark.skipif(
+    BACKEND != "epoll", reason="kqueue reports an end only to who waits for something"
+)
 
 
 def uvloop_factory() -> asyncio.AbstractEventLoop:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 from duologue import connect, serve
 from duologue.net.asyncio_link import AsyncioLink
-from duologue.net.engine import use_epoll
+from duologue.net.engine import backend, use_epoll
+from duologue.net.loops import new_event_loop
+from duologue.net.poller import BACKEND
+from duologue.net.selector import EventLoop
 from duologue.net.transport import LinkTransport
 from duologue.testing import SimulatedNetwork, VirtualEventLoop, WatchedEventLoop
 
@@ -49,33 +53,58 @@ class OtherServer(asyncio.SelectorEventLoop):
 def test_auto_takes_the_best_that_works(factory: Callable[[], Any], able: bool) -> None:
     loop = factory()
     try:
-        assert use_epoll(loop, "auto", False) is able
-        assert use_epoll(loop, "auto", True) is False
-        assert use_epoll(loop, "asyncio", False) is False
-        assert use_epoll(loop, "asyncio", True) is False
+        assert use_epoll(loop, "auto") is able
+        assert use_epoll(loop, "asyncio") is False
         if able:
-            assert use_epoll(loop, "epoll", False) is True
+            assert use_epoll(loop, BACKEND) is True
         else:
-            with pytest.raises(ValueError, match="engine='epoll' needs Linux"):
-                use_epoll(loop, "epoll", False)
-        with pytest.raises(ValueError, match="no TLS"):
-            use_epoll(loop, "epoll", True)
-        with pytest.raises(ValueError, match="one of auto, asyncio, epoll, not 'kqueue'"):
-            use_epoll(loop, "kqueue", False)
+            with pytest.raises(ValueError, match="needs asyncio's selector loop or uvloop"):
+                use_epoll(loop, BACKEND)
+        with pytest.raises(ValueError, match="one of auto, asyncio, epoll, kqueue, not 'select'"):
+            use_epoll(loop, "select")
     finally:
         loop.close()
 
 
 def test_other_platforms_have_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
     loop = asyncio.SelectorEventLoop()
-    monkeypatch.setattr("sys.platform", "darwin")
-    assert use_epoll(loop, "auto", False) is False
-    with pytest.raises(ValueError, match="needs Linux"):
-        use_epoll(loop, "epoll", False)
+    # As where the poller isn't built.
+    monkeypatch.setitem(sys.modules, "duologue.net.poller", None)
+    monkeypatch.setattr("sys.platform", "win32")
+    assert use_epoll(loop, "auto") is False
+    for engine in ("epoll", "kqueue"):
+        with pytest.raises(ValueError, match=f"{engine}' can't be had on win32, which has no mec"):
+            use_epoll(loop, engine)
+    loop.close()
+    other = new_event_loop()
+    assert not isinstance(other, EventLoop)
+    other.close()
+
+
+def test_each_platform_has_one_mechanism() -> None:
+    assert backend() == BACKEND
+    absent = "kqueue" if BACKEND == "epoll" else "epoll"
+    with (
+        contextlib.closing(asyncio.SelectorEventLoop()) as loop,
+        pytest.raises(ValueError, match=f"{absent}' can't be had on .*, which has {BACKEND}"),
+    ):
+        use_epoll(loop, absent)
+    loop = new_event_loop()
+    assert isinstance(loop, EventLoop)
     loop.close()
 
 
-@pytest.mark.parametrize("engine", ["auto", "epoll", "asyncio"])
+def test_kqueue_has_to_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("duologue.net.engine.backend", lambda: "kqueue")
+    monkeypatch.setattr("duologue.net.loops.backend", lambda: "kqueue")
+    with contextlib.closing(asyncio.SelectorEventLoop()) as loop:
+        assert use_epoll(loop, "auto") is False
+        assert use_epoll(loop, "kqueue") is True
+    with contextlib.closing(new_event_loop()) as loop:
+        assert not isinstance(loop, EventLoop)
+
+
+@pytest.mark.parametrize("engine", ["auto", BACKEND, "asyncio"])
 async def test_the_option_decides_on_both_ends(loop_factory: Any, engine: Any) -> None:
     kinds: list[bool] = []
 
@@ -95,11 +124,6 @@ async def test_the_option_decides_on_both_ends(loop_factory: Any, engine: Any) -
 async def test_what_cannot_be_is_refused(loop_factory: Any) -> None:
     async def handler(connection: Any) -> None: ...
 
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with pytest.raises(ValueError, match="no TLS"):
-        await serve(handler, "127.0.0.1", 0, engine="epoll", ssl=context)
-    with pytest.raises(ValueError, match="no TLS"):
-        await connect("wss://127.0.0.1:1/", engine="epoll")
     nonsense: Any = "nonsense"
     with pytest.raises(ValueError, match="engine must be one of"):
         await serve(handler, "127.0.0.1", 0, engine=nonsense)

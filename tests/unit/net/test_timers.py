@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import weakref
 
 import pytest
@@ -89,7 +90,7 @@ async def test_a_dropped_timer_lets_go_of_its_callback() -> None:
     log = Log()
     timer = log.timer("a")
     timer.set(1)
-    callback = weakref.ref(timer._callback)
+    callback = weakref.ref(timer.callback)
     timer.drop()
     timer.drop()
     assert callback() is None
@@ -118,12 +119,12 @@ async def test_dropped_and_moved_timers_leave_no_litter() -> None:
         timer = log.timer("dropped")
         timer.set(500)
         timer.drop()
-    assert len(log.timers._queue) < 5
+    assert len(log.timers) == 1
     for when in range(999, 1, -1):
         kept.set(when)
-    assert len(log.timers._queue) < 5
+    assert len(log.timers) == 1
     kept.drop()
-    assert log.timers._queue == []
+    assert len(log.timers) == 0
 
 
 async def test_callbacks_may_drop_and_move_other_timers() -> None:
@@ -170,3 +171,89 @@ def test_timers_go_with_their_loop() -> None:
     assert gone() is None
     timer.set(0.25)
     assert isinstance(timers, Timers)
+
+
+async def test_a_timer_that_nobody_holds_is_not_due() -> None:
+    log = Log()
+    timer = log.timer("a")
+    timer.set(1)
+    assert [each is timer for each in log.timers.pending()] == [True]
+    del timer
+    assert len(log.timers) == 0
+    assert log.timers.pending() == []
+    await asyncio.sleep(2)
+    assert log.ran == []
+
+
+async def test_a_timer_in_a_cycle_goes_with_it() -> None:
+    """The collector may free a set timer together with what its callback leads to."""
+
+    class Owner:
+        def __init__(self, number: float) -> None:
+            self.timer = Timer(timers, self.due)
+            self.timer.set(number)
+
+        def due(self) -> None:
+            raise AssertionError
+
+    timers = timers_of(asyncio.get_running_loop())
+    for number in range(1000):
+        Owner(1 + number % 7)
+    gc.collect()
+    assert len(timers) == 0
+    await asyncio.sleep(10)
+
+
+async def test_pending_timers_are_those_that_are_set() -> None:
+    log = Log()
+    timers = [log.timer(name) for name in "abc"]
+    for timer in timers:
+        timer.set(3)
+    timers[1].clear()
+    assert timers[1].when is None
+    assert {id(timer) for timer in log.timers.pending()} == {id(timers[0]), id(timers[2])}
+    assert "when=3.0" in repr(timers[0])
+    for timer in timers:
+        timer.drop()
+    assert log.timers.pending() == []
+
+
+async def test_a_time_that_is_none_is_refused() -> None:
+    timer = Log().timer("a")
+    with pytest.raises(ValueError, match="NaN"):
+        timer.set(float("nan"))
+    assert timer.when is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_any_order_of_calls_gives_the_same_as_a_plain_list(seed: int) -> None:
+    """Set, moved, cleared and dropped at random: what is left runs in the order of its times."""
+    chance = random.Random(seed)
+    log = Log()
+    timers = [log.timer(str(number)) for number in range(60)]
+    due: dict[str, float] = {}
+    for _ in range(600):
+        number = chance.randrange(len(timers))
+        what = chance.random()
+        if what < 0.7:
+            due[str(number)] = chance.randrange(1, 1000) + number / 100
+            timers[number].set(due[str(number)])
+        elif what < 0.85:
+            due.pop(str(number), None)
+            timers[number].clear()
+        else:
+            due.pop(str(number), None)
+            timers[number].drop()
+            timers[number] = log.timer(str(number))
+    await asyncio.sleep(2000)
+    assert log.ran == sorted(due.items(), key=lambda each: each[1])
+    assert len(log.timers) == 0
+
+
+async def test_the_loop_has_no_timer_when_all_are_dropped() -> None:
+    loop = asyncio.get_running_loop()
+    timer = Timer(timers_of(loop), lambda: None)
+    timer.set(5)
+    assert any(not handle.cancelled() for handle in loop._scheduled)  # type: ignore[attr-defined]
+    timer.drop()
+    assert all(handle.cancelled() for handle in loop._scheduled)  # type: ignore[attr-defined]

@@ -3,19 +3,24 @@
 A test function written with ``async def`` is run by :class:`asyncio.Runner`. Its loop is the one
 that the ``loop_factory`` fixture makes, when the test asks for one; a ``VirtualEventLoop`` when the
 test is marked ``virtual_time``; else asyncio's own. Afterwards no task, timer or socket may be left
-in the loop: the test fails with their names. ``@pytest.mark.leftovers_allowed`` says that a test
-(of a peer that leaves things behind) is not held to it.
+in the loop: the test fails with their names. When the loop is closed the process-wide accounts must
+be where they were before: no octets in any buffer, no connection, link, listener or codec that
+somebody still refers to. ``@pytest.mark.leftovers_allowed`` says that a test (of a peer that leaves
+things behind) is not held to it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 
+from duologue.base.accounts import Accounts, accounts
 from duologue.net.poller import watched_by
 from duologue.net.timers import timers_of
 from duologue.testing import (
@@ -52,8 +57,7 @@ def leftovers(loop: asyncio.AbstractEventLoop) -> list[str]:
     if watched is not None:
         lines = [line for line in lines if line != f"socket {watched[0]}"]
         lines += [f"{watched[1]} sockets of the engine"] if watched[1] else []
-    set_timers = [timer for _, _, timer in timers_of(loop)._queue if timer.when is not None]
-    return lines + [f"duologue timer {timer._callback!r}" for timer in set_timers]
+    return lines + [f"duologue timer {timer!r}" for timer in timers_of(loop).pending()]
 
 
 async def run_test(test: Callable[..., Any], arguments: dict[str, Any], strict: bool) -> None:
@@ -67,6 +71,44 @@ async def run_test(test: Callable[..., Any], arguments: dict[str, Any], strict: 
     pytest.fail("left in the event loop:\n  " + "\n  ".join(leftovers(loop)), pytrace=False)
 
 
+def balance(before: Accounts) -> dict[str, int]:
+    """What the accounts hold that they did not hold before, by name."""
+    counted = (name for name in Accounts._fields if name != "shed")
+    now = accounts()
+    changes = {name: getattr(now, name) - getattr(before, name) for name in counted}
+    return {name: change for name, change in changes.items() if change}
+
+
+def check_accounts(before: Accounts) -> None:
+    """Fail unless all that a test made is gone; what is in cycles only waits for the collector."""
+    if any(change > 0 for change in balance(before).values()):
+        # What pytest has caught of the log refers to tracebacks, and these to connections.
+        for handler in logging.getLogger().handlers:
+            getattr(handler, "records", []).clear()
+        gc.collect()
+    # Less than before: an earlier test's, which is no fault of this one.
+    left = {name: change for name, change in balance(before).items() if change > 0}
+    if left:
+        pytest.fail(f"left in the accounts: {left}", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a test that passed only because its time-out struck inside a callback of the loop.
+
+    Event loops log what a callback raises, and go on.
+    """
+    report = yield
+    mark = item.get_closest_marker("timeout")
+    limit = float(mark.args[0] if mark else item.config.getini("timeout") or 0)
+    if report.passed and 0 < limit < call.duration:
+        report.outcome = "failed"
+        report.longrepr = f"took {call.duration:.1f} s; its time-out of {limit} s was swallowed"
+    return report
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
@@ -78,6 +120,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         virtual = pyfuncitem.get_closest_marker("virtual_time") is not None
         factory = virtual_loop_factory() if virtual else WatchedEventLoop
     strict = pyfuncitem.get_closest_marker("leftovers_allowed") is None
+    before = accounts()
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(run_test(pyfuncitem.obj, arguments, strict))
+    if strict:
+        del runner
+        for argument in arguments.values():
+            if isinstance(argument, BaseException):  # a parameter, which lives on
+                argument.__traceback__ = None
+        check_accounts(before)
     return True

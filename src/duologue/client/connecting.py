@@ -93,8 +93,9 @@ class connect:
         create_connection: subclass of :class:`ClientConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
             those that have; see :class:`Limits`.
-        engine: what carries the connection: ``"epoll"`` for the engine's own sockets (Linux, no
-            TLS), ``"asyncio"`` for asyncio's transports; ``"auto"`` takes the first where it can.
+        engine: what carries the connection: ``"epoll"`` (Linux) or ``"kqueue"`` (macOS, BSDs)
+            for the engine's own sockets, ``"asyncio"`` for asyncio's transports; ``"auto"`` takes
+            epoll where it can, else asyncio's.
         **kwargs: passed to :meth:`asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
             ``sock``, ``host`` and ``port`` (instead of those of ``uri``), ``local_addr``, ...
 
@@ -253,7 +254,10 @@ class connect:
     async def _open_link(self, opening: Opening) -> Link:
         loop = asyncio.get_running_loop()
         kwargs = self._kwargs.copy()
-        if use_epoll(loop, self._engine, self.ws_uri.secure):
+        if self.ws_uri.secure:
+            kwargs.setdefault("ssl", True)
+            kwargs.setdefault("server_hostname", self.ws_uri.host)
+        if use_epoll(loop, self._engine):
             if kwargs.get("sock") is None and not kwargs.get("unix"):
                 kwargs.setdefault("host", self.ws_uri.host)
                 kwargs.setdefault("port", self.ws_uri.port)
@@ -261,9 +265,6 @@ class connect:
             opening.link_opened(dialled)
             dialled.begin()
             return dialled
-        if self.ws_uri.secure:
-            kwargs.setdefault("ssl", True)
-            kwargs.setdefault("server_hostname", self.ws_uri.host)
 
         def factory() -> AsyncioLink:
             return AsyncioLink(opening.link_opened)

@@ -101,6 +101,8 @@ class Opening:
     def _fail(self, exc: Exception) -> None:
         self._connection.handshake_exc = exc
         self.done.set_exception(exc)
+        # Who connects may have given up; nobody else should hear of it from the collector.
+        self.done.exception()
 
     def _judge(self, response: Response) -> None:
         connection = self._connection

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from duologue.base.types import DataLike
 from duologue.base.vocabulary import Opcode
 from duologue.connection.connection import Connection
+from duologue.connection.fanout import fan_out
+from duologue.connection.prepared import Prepared
 
 
 def broadcast(
@@ -35,7 +37,6 @@ def broadcast(
     """
     if isinstance(message, str):
         opcode = Opcode.BINARY if text is False else Opcode.TEXT
-        # Encoded once for all connections that have to queue it.
         message = message.encode()
     elif isinstance(message, bytes | bytearray | memoryview):
         opcode = Opcode.TEXT if text else Opcode.BINARY
@@ -43,15 +44,12 @@ def broadcast(
     else:
         raise TypeError("data must be str or bytes")
     failures: list[Exception] = []
-    for connection in list(connections):
-        try:
-            connection.broadcast_message(opcode, message)
-        except Exception as exc:
-            if raise_exceptions:
-                failure = RuntimeError("failed to write message")
-                failure.__cause__ = exc
-                failures.append(failure)
-            else:
-                connection.log().warning("skipped broadcast: failed to write message: %s", exc)
+    for connection, exc in fan_out(Prepared(opcode, message), list(connections)) or ():
+        if raise_exceptions:
+            failure = RuntimeError("failed to write message")
+            failure.__cause__ = exc
+            failures.append(failure)
+        else:
+            connection.log().warning("skipped broadcast: failed to write message: %s", exc)
     if failures:
         raise ExceptionGroup("skipped broadcast", failures)

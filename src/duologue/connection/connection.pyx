@@ -32,29 +32,44 @@ import collections.abc
 import logging
 import secrets
 import uuid
+import weakref
 from collections import deque
+from dataclasses import replace
 
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
+from duologue.base.accounts cimport HolderCalls, change, hold, leave, totals
+from duologue.connection.prepared cimport Prepared
+from duologue.connection.turn cimport turn_of
 from duologue.connection.wakeup cimport Wakeup
 from duologue.net.link cimport Link, LinkCalls
+from duologue.net.timers cimport owned_timer
 from duologue.protocol.machine cimport CLOSED, CLOSING, CONNECTING, OPEN, Machine
 
 from duologue.base.exceptions import (
     ConcurrencyError,
     ConnectionClosed,
+    ConnectionClosedError,
     ConnectionClosedOK,
     InvalidState,
     PayloadTooBig,
     ProtocolError,
     TooManyFragments,
 )
-from duologue.base.vocabulary import CloseCode, Side
+from duologue.base.limits import DEFAULT_LIMITS
+from duologue.base.vocabulary import CloseCode, Opcode, Side
 from duologue.connection.ending import Cause, Ending
 from duologue.net.timers import Timer, timers_of
 from duologue.wire.frame import Close
+from duologue.wire.http11 import RequestParser, ResponseParser
+
+# For heads that were within their limits once.
+cdef object ANY_SIZE = replace(DEFAULT_LIMITS, max_line=None, max_headers=None, max_head=None)
 
 
 cdef extern from *:
@@ -70,14 +85,33 @@ cdef extern from *:
         PyType_Modified((PyTypeObject *)type);
         return 0;
     }
+
+    /* Calls with one argument or two; returns NULL with an exception set, as the C API does. */
+    static PyObject *duologue_call_with(PyObject *callable, PyObject *first, PyObject *second)
+    {
+        PyObject *arguments[3] = {NULL, first, second};
+        size_t count = second == NULL ? 1 : 2;
+        return PyObject_Vectorcall(callable, arguments + 1,
+                                   count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+
+    static int duologue_as_raised(void)
+    {
+        return -1;
+    }
     """
-    ctypedef struct PyObject:
-        pass
+    # An exception that a try would have to save and restore state for, on every call.
+    PyObject* call_with "duologue_call_with"(PyObject* callable, PyObject* first, PyObject* second)
+    int as_raised "duologue_as_raised"() except -1
     int PYGEN_RETURN
     int PYGEN_NEXT
     int duologue_set_am_send(object type, void* send) except -1
     PyObject* new_reference "Py_NewRef"(object value)
     object stolen_reference "(PyObject *)"(PyObject* value)
+    void release "Py_DECREF"(PyObject* value)
+    bint is_ascii "PyUnicode_IS_COMPACT_ASCII"(object text)
+    Py_ssize_t text_kind "PyUnicode_KIND"(object text)
+    const uint8_t* ascii_data "PyUnicode_1BYTE_DATA"(object text)
 
 ctypedef int (*SendFunction)(object awaitable, object value, PyObject** result) except -1
 
@@ -87,10 +121,42 @@ cdef int set_am_send(object type, SendFunction send) except -1:
     return duologue_set_am_send(type, <void*>send)
 
 
-cdef int CONT_ = 0, TEXT_ = 1, BINARY_ = 2, PING_ = 9, PONG_ = 10
+cdef enum:
+    CONT_ = 0
+    TEXT_ = 1
+    BINARY_ = 2
+    PING_ = 9
+    PONG_ = 10
+    FIN_ = 0x80
+
+# About what a message in the inbox takes besides its octets (a fragment twice that), and one in the
+# outbox.
+cdef enum:
+    MESSAGE_COST = 64
+    QUEUED_COST = 144
+
+# Frames of one connection until others have their turn. So many cost about as much as fifty turns
+# of the loop: nobody waits for long, and a flood loses little.
+cdef enum:
+    FRAMES_PER_TURN = 512
+
+# What a link may still hold of a connection that is shed, for its Close frame comes after it.
+cdef enum:
+    KEPT_WHEN_SHED = 262144
+
+# Longer messages go the general way: what that costs beside their octets is nothing.
+cdef Py_ssize_t PLAIN_LENGTH = 16384
 
 # So many fragments a message may always have, however small max_size is.
 cdef Py_ssize_t FREE_FRAGMENTS = 64
+
+# A shared frame up to this size is joined with what is written before and after it in the same
+# turn; longer ones go by reference.
+cdef Py_ssize_t JOINED_LENGTH = 4096
+
+# So many octets of frames that others send too are joined by reference, once for all who send the
+# same; behind more of them each connection copies, and soon flushes.
+cdef Py_ssize_t JOINED_MOST = 65536
 
 # Seconds: a keepalive timer that runs later than this tells of our own loop, not of the peer.
 cdef double TOO_LATE = 1.0
@@ -174,20 +240,38 @@ cdef class _Later(_Awaitable):
 
 
 @cython.final
-cdef class _Recv(_Awaitable):
+@cython.freelist(64)
+cdef class _Recv:
     """``recv()``: done at once when a message is there, else woken with it by the octets.
 
     Only what needs more than one message's arrival (fragments, decoding, the end of the connection)
-    is left to a coroutine.
+    is left to a coroutine. An :class:`_Awaitable` in all but its base, which would keep its memory
+    from being used again at once.
+
+    As an iterator it gives itself out for each message, as long as nobody holds on to an earlier
+    one: ``begun`` and neither waiting nor with a coroutine, it is idle.
     """
 
     cdef Connection connection
+    cdef object coroutine
     cdef object decode
+    cdef bint begun
     cdef bint waiting
     cdef bint iterating
 
-    # Said again, so that the slots of this type are not those of its base.
     def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        if not self.begun or self.waiting or self.coroutine is not None:
+            return self.connection.__anext__()
+        self.begun = False
         return self
 
     cdef int step(self, object value, PyObject** result) except -1:
@@ -218,10 +302,12 @@ cdef class _Recv(_Awaitable):
             result[0] = new_reference(self.coroutine.send(value))
             return PYGEN_NEXT
         except StopIteration as stop:
+            self.coroutine = None
             result[0] = new_reference(stop.value)
             return PYGEN_RETURN
-        except ConnectionClosedOK:
-            if not self.iterating:
+        except BaseException as exc:
+            self.coroutine = None
+            if not (self.iterating and isinstance(exc, ConnectionClosedOK)):
                 raise
         raise StopAsyncIteration
 
@@ -242,17 +328,24 @@ cdef class _Recv(_Awaitable):
     def throw(self, *exc):
         if self.waiting:
             self.stop_waiting()
+        self.begun = True
         try:
-            return _Awaitable.throw(self, *exc)
-        except ConnectionClosedOK:
-            if not self.iterating:
+            if self.coroutine is not None:
+                return self.coroutine.throw(*exc)
+            raise exc[0] if len(exc) == 1 or exc[1] is None else exc[1]
+        except BaseException as raised:
+            self.coroutine = None
+            if not (self.iterating and isinstance(raised, ConnectionClosedOK)):
                 raise
         raise StopAsyncIteration
 
     def close(self):
         if self.waiting:
             self.stop_waiting()
-        _Awaitable.close(self)
+        self.begun = True
+        if self.coroutine is not None:
+            self.coroutine.close()
+            self.coroutine = None
 
 
 cdef int recv_send(object recv, object value, PyObject** result) except -1:
@@ -296,11 +389,11 @@ cdef class _Queued:
     """A message in the outbox, not framed yet; CONT stands for the turn of a fragmented one."""
 
 
-cdef Py_ssize_t octets_of(object message) except -1:
-    """About how many octets a message has; text counts at least its characters."""
+cdef Py_ssize_t octets_of(object message) noexcept:
+    """How much memory a message's octets take; a character of text takes 1, 2 or 4."""
     if isinstance(message, str):
-        return PyUnicode_GET_LENGTH(message)
-    return message.nbytes if isinstance(message, memoryview) else len(message)
+        return PyUnicode_GET_LENGTH(message) * text_kind(message)
+    return PyBytes_GET_SIZE(message)
 
 
 cdef class Callbacks:
@@ -317,8 +410,10 @@ cdef class Callbacks:
                 return None
             return getattr(endpoint, name)
 
+        self.keep_request = endpoint.keep_request
         self.on_open = overridden("on_open")
         self.on_message = overridden("on_message")
+        self.on_frame = overridden("on_frame")
         self.on_ping = overridden("on_ping")
         self.on_pong = overridden("on_pong")
         self.on_drain = overridden("on_drain")
@@ -344,12 +439,27 @@ cdef class Connection(Machine):
         self.queue_low = 0 if settings.queue_low is None else settings.queue_low
         limit = settings.limits.max_queue_bytes
         self.queue_octets = -1 if limit is None or settings.queue_high is None else limit
+        self.write_high = -1 if settings.write_high is None else settings.write_high
         self.logger = settings.logger
         self.debug = self.logger.isEnabledFor(logging.DEBUG)
         if self.debug:
             self.logger = self.log()
         self.loop = asyncio.get_running_loop()
+        self.turn = turn_of(self.loop, flush_now)
         self.status = CONNECTING
+
+    def __cinit__(self, *args, **kwargs):
+        totals.connections += 1
+
+    def __dealloc__(self):
+        totals.connections -= 1
+        if self.holder != NULL:
+            leave(self.holder)
+        while self.ring_count:
+            release(self.ring[self.ring_head])
+            self.ring_head = (self.ring_head + 1) & (self.ring_room - 1)
+            self.ring_count -= 1
+        PyMem_Free(self.ring)
 
     # -- opening
 
@@ -371,10 +481,15 @@ cdef class Connection(Machine):
         link.resume_reading()
         self.state = OPEN
         if self.settings.ping_interval is not None:
-            self.ping_timer = Timer(timers_of(self.loop), self._keepalive)
+            self.ping_timer = owned_timer(self.loop, <void*>self, keepalive_due)
             self.ping_timer.set(self.loop.time() + self.settings.ping_interval)
         if self.endpoint is not None and self.endpoint.on_open is not None:
+            # What it drains comes after the rest.
+            self.parsing = True
             self.tell(self.endpoint.on_open)
+            self.parsing = False
+        if self.endpoint is not None and not self.endpoint.keep_request:
+            self.request_head = self.response_head = None
         if rest:
             self.received(<const uint8_t*><char*>rest, PyBytes_GET_SIZE(rest))
 
@@ -387,20 +502,35 @@ cdef class Connection(Machine):
         """
         self.endpoint = callbacks
         self.when_gone = when_gone
+        # Text is judged all the same, but nobody wants it as str.
+        self.raw_text = callbacks.on_frame is not None
 
     cdef int tell(self, object callback, object argument=NOTHING) except -1:
         """Call one of the endpoint's callbacks; what it raises ends this connection only."""
-        try:
-            if argument is NOTHING:
-                callback(self)
-            else:
-                callback(self, argument)
-        except Exception as exc:
-            self.record(Cause.HANDLER_RAISED, repr(exc), exc)
-            self.log().error("endpoint failed", exc_info=True)
-            if self.status == OPEN:
-                self.start_close(CloseCode.INTERNAL_ERROR)
+        cdef PyObject* result = call_with(
+            <PyObject*>callback,
+            <PyObject*>self,
+            NULL if argument is NOTHING else <PyObject*>argument,
+        )
+        if result == NULL:
+            return self.endpoint_failed()
+        release(result)
         return 0
+
+    cdef int endpoint_failed(self) except -1:
+        """Close the connection for what a callback has raised, which is still being raised."""
+        try:
+            as_raised()
+        except Exception as exc:
+            self.blame(exc)
+        return 0
+
+    def blame(self, exc):
+        """Close the connection for what a callback has raised."""
+        self.record(Cause.HANDLER_RAISED, repr(exc), exc)
+        self.log().error("endpoint failed", exc_info=exc)
+        if self.status == OPEN:
+            self.start_close(CloseCode.INTERNAL_ERROR)
 
     def attend(self, link):
         """Note the link during the opening handshake, for addresses and TLS facts."""
@@ -412,6 +542,40 @@ cdef class Connection(Machine):
         self.finish()
 
     # -- facts
+
+    @property
+    def request(self):
+        """Request of the opening handshake, ``None`` before.
+
+        A server keeps its octets only and reads them again when they are asked for, some 20 µs,
+        unless somebody holds the object of the last time. With an endpoint it is ``None`` after
+        ``on_open`` unless ``Endpoint.keep_request`` is set.
+        """
+        if isinstance(self.request_head, (bytes, tuple)):
+            request, self.request_head = _read_again(self.request_head, RequestParser)
+            return request
+        return self.request_head
+
+    @request.setter
+    def request(self, value):
+        self.request_head = value
+
+    @property
+    def response(self):
+        """Response of the opening handshake, ``None`` before; kept as the request is."""
+        if isinstance(self.response_head, (bytes, tuple)):
+            response, self.response_head = _read_again(self.response_head, ResponseParser)
+            return response
+        return self.response_head
+
+    @response.setter
+    def response(self, value):
+        self.response_head = value
+
+    def keep_heads(self, bytes request, bytes response):
+        """Keep the opening handshake's heads as octets instead of the objects there were."""
+        self.request_head = request
+        self.response_head = response
 
     @property
     def id(self):
@@ -475,6 +639,9 @@ cdef class Connection(Machine):
 
     cdef object closed_exception(self):
         exc = Machine.closed_exception(self)
+        if self.robbed and isinstance(exc, ConnectionClosedOK):
+            # The handshake went well, but not all that was received could be taken.
+            exc = ConnectionClosedError(self.close_rcvd, self.close_sent, self.close_rcvd_then_sent)
         if self.connection_exc is not None:
             exc.__cause__ = self.connection_exc
         return exc
@@ -485,16 +652,56 @@ cdef class Connection(Machine):
         if size == 0:
             return self.stream_ended()
         self.reads += 1
-        self.in_batch = True
+        if not self.turn_over:
+            self.allowance = FRAMES_PER_TURN
+        self.in_batch = self.parsing = True
         try:
             self.read(data, size)
+            self.parsing = False
             if self.recv_waiter is not None and self.ring_count:
                 self.wake_reader(True)
         finally:
-            self.in_batch = False
+            self.in_batch = self.parsing = False
         if self.stopped and not self.gone:
             self.link.pause_reading()
+            if self.turn_over:
+                self.go_on_later()
+        if (
+            self.ring_count or self.in_payload or self.holder != NULL or self.rest is not None
+            or self.assembled
+        ):
+            self.settle()
         return self.flush()
+
+    cdef int go_on_later(self) except -1:
+        """Go on parsing in the next turn of the loop: what one connection may have of this is used.
+
+        Reading is paused until all is parsed.
+        """
+        if not self.continuing:
+            self.continuing = True
+            self.loop.call_soon(self._go_on)
+        return 0
+
+    def _go_on(self):
+        self.continuing = self.turn_over = False
+        self.allowance = FRAMES_PER_TURN
+        if self.gone:
+            return
+        if self.stopped:
+            self.resume()
+        if self.recv_waiter is not None and self.ring_count:
+            self.wake_reader(True)
+        self.settle()
+        self.flush()
+        if self.turn_over:
+            return
+        if self.end_put_off:
+            self.end_put_off = False
+            self.stream_ended()
+        if self.loss_put_off is not None:
+            (exc,), self.loss_put_off = self.loss_put_off, None
+            self.lost(exc)
 
     cdef int wake_reader(self, bint at_once) except -1:
         """Wake the task that waits for a message, once for all that a read brought."""
@@ -524,7 +731,9 @@ cdef class Connection(Machine):
         """The peer ended its stream; without a Close frame that is abnormal (section 7.1.5)."""
         self.eof_rcvd = True
         # Reading may be paused by a full inbox: what lies behind it comes first, then this end.
-        self.drain_rest()
+        if not self.drain_rest():
+            self.end_put_off = True
+            return 0
         if not self.deaf:
             self.deaf = True
             self.parser_exc = EOFError("unexpected end of stream")
@@ -553,7 +762,9 @@ cdef class Connection(Machine):
         return 0
 
     cdef int lost(self, object exc) except -1:
-        self.drain_rest()
+        if not self.drain_rest():
+            self.loss_put_off = (exc,)
+            return 0
         if exc is not None and self.connection_exc is None:
             self.connection_exc = exc
         if not (self.close_rcvd is not None and self.close_sent is not None):
@@ -562,11 +773,18 @@ cdef class Connection(Machine):
             self.record(Cause.CONNECTION_LOST, "" if exc is None else str(exc), exc)
         return self.finish()
 
-    def drain_rest(self):
-        """Parse what a full inbox left unparsed: nothing more will be read."""
+    cdef bint drain_rest(self) except -1:
+        """Parse what a full inbox left unparsed, since nothing more will be read.
+
+        Returns whether that is all; else the next turn goes on.
+        """
         self.overflowing = True
-        if self.rest is not None:
+        if self.rest is not None and not self.turn_over:
             self.read_rest()
+        if self.turn_over and not self.gone:
+            self.go_on_later()
+            return False
+        return True
 
     cdef int finish(self) except -1:
         """The connection is no more: tell everybody who waits for it."""
@@ -574,10 +792,12 @@ cdef class Connection(Machine):
         self.deaf = True
         self.pending_fault = None
         self.state = CLOSED
-        for timer in (self.ping_timer, self.close_timer, self.write_timer):
+        for timer in (self.ping_timer, self.close_timer, self.write_timer, self.codec_timer):
             if timer is not None:
                 timer.drop()
-        self.ping_timer = self.close_timer = self.write_timer = None
+        self.ping_timer = self.close_timer = self.write_timer = self.codec_timer = None
+        if self.deflate is not None:
+            self.deflate.end()
         self.wake_reader(False)
         self.drop_queue()
         self.wake_drained()
@@ -592,7 +812,7 @@ cdef class Connection(Machine):
         self.wake(self.closed_waiter)
         if self.endpoint is not None:
             self.leave_endpoint()
-        return 0
+        return self.settle()
 
     def leave_endpoint(self):
         """Tell the endpoint and the server that the connection is closed."""
@@ -615,7 +835,7 @@ cdef class Connection(Machine):
                 item = entry
                 item.fate = DROPPED
                 self.wake(item.sent)
-        self.unawaited = 0
+        self.unawaited = self.waiting = 0
 
     def wake_drained(self):
         """Wake who waits for room in the link."""
@@ -634,6 +854,8 @@ cdef class Connection(Machine):
         cdef _Fragment fragment
         if self.discarding:
             return 0
+        if self.endpoint is not None and self.endpoint.on_frame is not None:
+            return self.lend(opcode, fin, payload)
         if fin and opcode != CONT_:
             if self.endpoint is not None:
                 return self.deliver(payload)
@@ -668,6 +890,20 @@ cdef class Connection(Machine):
             self.fragments = 0
         return True
 
+    cdef int lend(self, int opcode, bint fin, bytes payload) except -1:
+        """Show the endpoint a frame's payload for as long as its callback runs."""
+        view = memoryview(payload)
+        try:
+            self.endpoint.on_frame(self, Opcode(opcode), bool(fin), view)
+        except Exception as exc:
+            self.blame(exc)
+        try:
+            view.release()
+        except BufferError:
+            # Something made from the view is kept: then it keeps the payload, which is its own.
+            pass
+        return 0
+
     cdef int deliver(self, object message) except -1:
         """Hand a message to the endpoint."""
         if self.endpoint.on_message is not None:
@@ -680,9 +916,11 @@ cdef class Connection(Machine):
             self.assembly = []
         if payload:
             self.assembly.append(payload)
+            self.assembled += PyBytes_GET_SIZE(payload) + MESSAGE_COST
         if not fin:
             return 0
         parts, self.assembly = self.assembly, None
+        self.assembled = 0
         whole = b"".join(parts)
         return self.deliver(whole.decode() if text else whole)
 
@@ -745,16 +983,9 @@ cdef class Connection(Machine):
 
     cdef int push(self, object item, Py_ssize_t octets) except -1:
         cdef Py_ssize_t room
-        if self.ring is None:
-            self.ring = [None] * 4
-        room = len(self.ring)
-        if self.ring_count == room:
-            self.ring = (
-                self.ring[self.ring_head:] + self.ring[:self.ring_head] + [None] * room
-            )
-            self.ring_head = 0
-            room *= 2
-        self.ring[(self.ring_head + self.ring_count) % room] = item
+        if self.ring_count == self.ring_room:
+            self.widen()
+        self.ring[(self.ring_head + self.ring_count) & (self.ring_room - 1)] = new_reference(item)
         self.ring_count += 1
         self.ring_octets += octets
         if type(item) is not _Fragment or (<_Fragment>item).fin:
@@ -774,11 +1005,23 @@ cdef class Connection(Machine):
             self.stopped = True
         return 0
 
+    cdef int widen(self) except -1:
+        """Double the ring's room."""
+        cdef Py_ssize_t room = self.ring_room, index
+        cdef PyObject** ring = <PyObject**>PyMem_Malloc(max(room * 2, 4) * sizeof(PyObject*))
+        if ring == NULL:
+            raise MemoryError(f"no memory for {room * 2} messages")
+        for index in range(self.ring_count):
+            ring[index] = self.ring[(self.ring_head + index) & (room - 1)]
+        PyMem_Free(self.ring)
+        self.ring = ring
+        self.ring_head = 0
+        self.ring_room = max(room * 2, 4)
+        return 0
+
     cdef object pop(self):
-        cdef Py_ssize_t room = len(self.ring)
-        item = self.ring[self.ring_head]
-        self.ring[self.ring_head] = None
-        self.ring_head = (self.ring_head + 1) % room
+        item = stolen_reference(self.ring[self.ring_head])
+        self.ring_head = (self.ring_head + 1) & (self.ring_room - 1)
         self.ring_count -= 1
         if type(item) is _Fragment:
             self.ring_octets -= PyBytes_GET_SIZE((<_Fragment>item).payload)
@@ -786,29 +1029,39 @@ cdef class Connection(Machine):
         else:
             self.ring_octets -= octets_of(item)
             self.ring_whole -= 1
-        if self.ring_count == 0 and room > 64:
-            self.ring = None
-            self.ring_head = 0
+        if self.ring_count == 0 and self.ring_room > 16:
+            PyMem_Free(self.ring)
+            self.ring = NULL
+            self.ring_head = self.ring_room = 0
         if self.stopped:
             self.resume()
+        if self.holder != NULL:
+            self.settle()
         return item
 
     cdef int resume(self) except -1:
         """Go on parsing and reading once the inbox is below its low mark."""
-        if self.ring_count > self.queue_low and self.queue_high >= 0:
+        if self.turn_over:
             return 0
-        if self.queue_octets >= 0 and self.ring_octets > self.queue_octets // 2:
-            return 0
+        if not self.overflowing:
+            if self.ring_count > self.queue_low and self.queue_high >= 0:
+                return 0
+            if self.queue_octets >= 0 and self.ring_octets > self.queue_octets // 2:
+                return 0
+        # Taken by a task that the read itself has woken: what it answers goes out with the rest.
+        inside = self.in_batch
         self.in_batch = True
         try:
             self.read_rest()
         finally:
-            self.in_batch = False
+            self.in_batch = inside
         if not self.stopped and not self.gone:
             self.link.resume_reading()
             # Nobody could see signs of life until now.
             self.reads += 1
-        return self.flush()
+        if self.turn_over:
+            self.go_on_later()
+        return 0 if inside else self.flush()
 
     cdef object take(self):
         """Take a whole message if one is first in the inbox, else return ``None``."""
@@ -817,7 +1070,7 @@ cdef class Connection(Machine):
         self.answering = False
         if not self.ring_count:
             return None
-        if type(self.ring[self.ring_head]) is _Fragment:
+        if type(<object>self.ring[self.ring_head]) is _Fragment:
             return None
         self.answering = True
         return self.pop()
@@ -876,6 +1129,11 @@ cdef class Connection(Machine):
                 self.assembly = []
             self.assembly.append(item)
             fragment = item
+            self.assembled += PyBytes_GET_SIZE(fragment.payload) + 2 * MESSAGE_COST
+            if fragment.fin:
+                self.assembled = 0
+            if self.holder != NULL:
+                self.settle()
             if fragment.fin:
                 parts, self.assembly = self.assembly, None
                 self.answering = True
@@ -925,7 +1183,10 @@ cdef class Connection(Machine):
 
     def __aiter__(self):
         """Iterate over messages until the connection closes normally."""
-        return self
+        cdef _Recv recv = _Recv.__new__(_Recv)
+        recv.connection = self
+        recv.iterating = recv.begun = True
+        return recv
 
     def __anext__(self):
         """The next message; :exc:`ConnectionClosedOK` ends the iteration."""
@@ -953,6 +1214,7 @@ cdef class Connection(Machine):
         cdef _Fragment fragment
         self.occupy("recv_streaming")
         parts, self.assembly = deque(self.assembly or ()), None
+        self.assembled = 0
         started = bool(parts)
         decoder = None
         try:
@@ -1004,41 +1266,55 @@ cdef class Connection(Machine):
 
     cdef int flush(self) except -1:
         """Give the link what is in the write buffer, and the end of the stream after it."""
+        cdef Py_ssize_t size
+        cdef list pieces
+        cdef bytes shared
         if self.gone:
             self.out_size = 0
-            self.large = None
+            self.large = self.shared = None
+            self.give_back()
             return 0
-        for octets in self.take_out():
+        if self.large is not None:
+            pieces = self.take_out()
             # Counted first: the link may say at once that it is full.
-            self.passed += PyBytes_GET_SIZE(octets)
-            self.link.write(octets)
+            for octets in pieces:
+                self.passed += PyBytes_GET_SIZE(octets)
+            self.link.write_all(pieces)
+        elif self.out_size:
+            size, self.out_size = self.out_size, 0
+            self.passed += size
+            self.link.write_memory(self.out, size)
+            if self.out_size == 0:
+                self.give_back()
+        elif self.shared is not None:
+            shared, self.shared = self.shared, None
+            self.passed += PyBytes_GET_SIZE(shared)
+            self.link.write(shared)
+        if self.deflate is not None and self.codec_timer is None and self.deflate.holds():
+            self.watch_codec()
         if self.eof_sent and not self.eof_passed:
             self.eof_passed = True
             self.link.end()
+        if self.holder != NULL or self.link.held:
+            return self.settle()
         return 0
 
     cdef int flush_later(self) except -1:
         """Flush at the end of this turn of the loop, so that all its frames go out together."""
-        cdef object high = self.settings.write_high
-        if self.large is not None or high is not None and self.out_size > <Py_ssize_t>high:
+        if self.large is not None or self.write_high >= 0 and self.out_size > self.write_high:
             return self.flush()
         if not self.in_batch and not self.flush_due:
             self.flush_due = True
-            self.loop.call_soon(self._flush)
+            self.turn.add(self)
         return 0
-
-    def _flush(self):
-        self.flush_due = False
-        self.flush()
 
     cdef int pump(self) except -1:
         """Frame queued messages while the link takes them."""
         cdef _Queued item
-        cdef object high = self.settings.write_high
         while self.queue and not (self.blocked or self.fragmenting) and self.status == OPEN:
             item = self.queue.popleft()
             self.frame(item)
-            if self.large is not None or high is not None and self.out_size > <Py_ssize_t>high:
+            if self.large is not None or self.write_high >= 0 and self.out_size > self.write_high:
                 self.flush()
         return 0
 
@@ -1048,17 +1324,22 @@ cdef class Connection(Machine):
             return 0
         if not item.awaited:
             self.unawaited -= PyBytes_GET_SIZE(item.message)
+        if item.prepared is None:
+            self.waiting -= PyBytes_GET_SIZE(item.message)
         item.fate = FRAMED
         if item.opcode == CONT_:
             self.fragmenting = True
         else:
             try:
-                self.write_data(item.opcode, True, item.message, item.compress)
+                if item.prepared is not None:
+                    self.write_prepared(item.prepared)
+                else:
+                    self.write_data(item.opcode, True, item.message, item.compress)
             except Exception as exc:
                 item.exc = exc
                 if not item.awaited:
                     self.logger.error("! a message could not be sent", exc_info=True)
-        item.message = None
+        item.message = item.prepared = None
         return self.wake(item.sent)
 
     cdef _Queued enqueue(self, int opcode, bytes message, int compress):
@@ -1070,7 +1351,34 @@ cdef class Connection(Machine):
             self.queue = deque()
         self.queue.append(item)
         self.unawaited += PyBytes_GET_SIZE(message)
+        self.waiting += PyBytes_GET_SIZE(message)
         return item
+
+    cdef bint send_plain(self, object message) except -1:
+        """Frame a short message that nothing holds up and no extension changes.
+
+        Returns whether it did so; else the message is left to the general way.
+        """
+        if self.status != OPEN or self.blocked or self.fragmenting or self.queue:
+            return False
+        if self.deflate is not None or self.foreign or self.debug:
+            return False
+        if type(message) is bytes:
+            if PyBytes_GET_SIZE(message) >= PLAIN_LENGTH:
+                return False
+            self.write_frame(
+                FIN_ | BINARY_,
+                <const uint8_t*>PyBytes_AS_STRING(message),
+                PyBytes_GET_SIZE(message),
+            )
+        elif type(message) is str and is_ascii(message):
+            if PyUnicode_GET_LENGTH(message) >= PLAIN_LENGTH:
+                return False
+            self.write_frame(FIN_ | TEXT_, ascii_data(message), PyUnicode_GET_LENGTH(message))
+        else:
+            return False
+        self.flush_later()
+        return True
 
     cdef object offer(self, int opcode, object message, int compress):
         """Queue a message; return an awaitable of its having found room."""
@@ -1083,22 +1391,32 @@ cdef class Connection(Machine):
         if not (self.blocked or self.fragmenting or self.queue):
             self.write_data(opcode, True, message, compress)
             self.flush_later()
-            if not self.blocked:
-                return DONE
-            later = _Later.__new__(_Later)
-            later.make = self._drain
-            return later
+            return self.drained()
         # Bytes that their owner may change are copied: what was sent is what was given.
         item = self.enqueue(
             opcode, message.encode() if isinstance(message, str) else bytes(message), compress
         )
+        self.bound_outbox()
+        later = _Later.__new__(_Later)
+        later.make = self._wait_for_turn
+        later.argument = item
+        return later
+
+    cdef int bound_outbox(self) except -1:
+        """See to it that what waits without being awaited stays below ``Limits.max_outbox``."""
         limit = self.settings.limits.max_outbox
         if limit is not None and self.unawaited > limit and len(self.queue) > 1:
             # Tasks made in this turn begin to await their sends before the next one.
             self.loop.call_soon(self.loop.call_soon, self._check_outbox)
+        return self.settle()
+
+    cdef object drained(self):
+        """Return an awaitable of the link's having room."""
+        cdef _Later later
+        if not self.blocked:
+            return DONE
         later = _Later.__new__(_Later)
-        later.make = self._wait_for_turn
-        later.argument = item
+        later.make = self._drain
         return later
 
     def _check_outbox(self):
@@ -1147,6 +1465,7 @@ cdef class Connection(Machine):
                 if item.fate == WAITING:
                     # Cancelled: the message is taken back.
                     item.fate = DROPPED
+                    self.waiting -= PyBytes_GET_SIZE(item.message)
                     item.message = None
         if item.fate == DROPPED:
             await self._refuse(None)
@@ -1154,6 +1473,8 @@ cdef class Connection(Machine):
             raise item.exc
         await self._drain(None)
 
+    @cython.binding(False)
+    @cython.embedsignature.format("clinic")
     def send(self, message, *, text=None, compress=None):
         """Send a message.
 
@@ -1178,6 +1499,8 @@ cdef class Connection(Machine):
         """
         cdef int opcode, deflated = -1 if compress is None else bool(compress)
         cdef _Failed failed
+        if text is None and compress is None and self.send_plain(message):
+            return self.drained()
         try:
             if isinstance(message, str):
                 opcode = BINARY_ if text is not None and not text else TEXT_
@@ -1260,16 +1583,130 @@ cdef class Connection(Machine):
         self.flush_later()
         await self._drain(None)
 
-    def broadcast_message(self, int opcode, message):
-        """Queue a message without waiting; for :func:`broadcast`.
-
-        Returns:
-            Whether the connection was open.
-        """
+    cdef bint offer_prepared(self, Prepared message) except -1:
+        """Queue a message that others get too; return whether the connection was open."""
+        cdef _Queued item
         if self.status != OPEN:
             return False
-        self.offer(opcode, message, -1)
+        if not (self.blocked or self.fragmenting or self.queue):
+            self.write_prepared(message)
+            if self.shared is not None and 0 <= self.write_high < PyBytes_GET_SIZE(self.shared):
+                self.flush()
+            else:
+                self.flush_later()
+            return True
+        item = self.enqueue(message.opcode, message.payload, -1)
+        item.prepared = message
+        # Held once for all who share it, by the message itself.
+        self.waiting -= PyBytes_GET_SIZE(message.payload)
+        self.bound_outbox()
         return True
+
+    cdef int write_prepared(self, Prepared message) except -1:
+        """Append a frame that others send too, or one of our own where that can't be."""
+        cdef bytes frame = None
+        cdef Py_ssize_t size
+        # What a client sends has a mask of its own (section 5.1).
+        if not (self.client or self.foreign or self.debug):
+            frame = message.frame_for(self.deflate)
+        if frame is None:
+            return self.write_data(message.opcode, True, message.payload, -1)
+        size = PyBytes_GET_SIZE(frame)
+        if size <= JOINED_LENGTH:
+            if self.out_size == 0 and self.large is None:
+                if self.shared is None:
+                    self.shared = frame
+                    return 0
+                if PyBytes_GET_SIZE(self.shared) <= JOINED_MOST:
+                    self.shared = message.join(self.shared, frame)
+                    return 0
+            self.reserve(size)
+            memcpy(self.out + self.out_size, <char*>frame, size)
+            self.out_size += size
+            return 0
+        if self.shared is not None:
+            self.unshare()
+        if self.large is None:
+            self.large = []
+        if self.out_size:
+            self.large.append(self.take_small())
+        self.large.append(frame)
+        return 0
+
+    # -- the accounts
+
+    cdef int settle(self) except -1:
+        """Tell the process-wide accounts what is held; above ``memory_budget`` the worst is shed.
+
+        A payload that many connections are sent is in nobody's share: it has one of its own.
+        """
+        cdef long long held = self.ring_octets + self.assembled + self.out_size
+        # A fragment costs an object more than a message does.
+        held += (2 * self.ring_count - self.ring_whole) * MESSAGE_COST
+        if self.rest is not None:
+            held += PyBytes_GET_SIZE(self.rest)
+        if self.payload is not None:
+            held += PyBytes_GET_SIZE(self.payload)
+        if self.queue:
+            held += self.waiting + QUEUED_COST * len(self.queue)
+        if self.large is not None:
+            for octets in self.large:
+                held += PyBytes_GET_SIZE(octets)
+        if held == 0 and (self.link is None or self.link.held == 0):
+            if self.holder != NULL:
+                leave(self.holder)
+                self.holder = NULL
+            return 0
+        if self.holder == NULL:
+            budget = self.settings.limits.memory_budget
+            self.holder = hold(<void*>self, &HOLDER_CALLS, -1 if budget is None else budget)
+        return change(self.holder, held)
+
+    cdef int shed(self) except -1:
+        """Let go of everything held, and close with 1013: the process holds too much."""
+        cdef long long held = holder_weigh(<void*>self)
+        budget = self.settings.limits.memory_budget
+        detail = (
+            f"{held} of the {totals.octets} octets that this process holds are here, more than "
+            f"memory_budget of {budget} in all"
+        )
+        self.record(Cause.MEMORY_BUDGET, detail)
+        self.logger.warning("! connection is shed: %s", detail)
+        self.robbed = True
+        self.deaf = True
+        self.drop_inbox()
+        self.drop_queue()
+        # Whole frames, of which none was begun: a Close frame may follow in their place.
+        self.out_size = 0
+        self.large = self.shared = None
+        if self.status == OPEN and self.link.held <= KEPT_WHEN_SHED:
+            self.pending_fault = (CloseCode.TRY_AGAIN_LATER, "over the memory budget")
+            self.start_failing()
+            self.flush()
+        elif not self.gone:
+            self.connection_exc = self.connection_exc or MemoryError(detail)
+            self.link.abort()
+        return self.settle()
+
+    cdef int drop_inbox(self) except -1:
+        """Let all go that was received and not taken; :attr:`robbed` makes that known."""
+        self.stopped = False
+        while self.ring_count:
+            self.pop()
+        self.assembly = None
+        self.assembled = 0
+        self.rest = None
+        self.rest_at = 0
+        self.in_payload = False
+        self.payload = None
+        return 0
+
+    def _shed(self):
+        """Shed when another thread asked for it, if that is still wanted."""
+        if self.holder != NULL:
+            self.holder.asked = False
+            if totals.octets > self.holder.budget:
+                self.shed()
 
     # -- ping and pong
 
@@ -1389,6 +1826,28 @@ cdef class Connection(Machine):
         self.connection_exc = self.connection_exc or exc
         self.link.abort()
 
+    # -- memory
+
+    cdef int watch_codec(self) except -1:
+        """Have the codecs freed that aren't used for ``Limits.codec_idle``."""
+        idle = self.settings.limits.codec_idle
+        if idle is None or self.gone:
+            return 0
+        if self.codec_timer is None:
+            self.codec_timer = Timer(timers_of(self.loop), self._judge_codec)
+        self.codec_uses = self.deflate.uses
+        self.codec_timer.set(self.loop.time() + idle)
+        return 0
+
+    def _judge_codec(self):
+        if self.deflate is not None and self.deflate.uses == self.codec_uses:
+            self.deflate.release()
+        if self.deflate is None or not self.deflate.holds():
+            self.codec_timer = None
+            return
+        # Used meanwhile, or in the middle of a message.
+        self.watch_codec()
+
     # -- closing
 
     cdef int start_closing(self) except -1:
@@ -1498,9 +1957,12 @@ cdef class Connection(Machine):
     def resume_for_close(self):
         """Read on although the inbox is full: the peer's Close frame lies behind it."""
         self.overflowing = True
-        if self.stopped:
+        if self.stopped and not self.turn_over:
             self.read_rest()
-            self.link.resume_reading()
+            if self.turn_over:
+                self.go_on_later()
+            else:
+                self.link.resume_reading()
 
     async def wait_closed(self):
         """Wait until the connection is closed: closing handshake done and TCP ended."""
@@ -1525,6 +1987,24 @@ async def _each(iterable):
         yield item
 
 
+def _read_again(head, parser):
+    """Read a head that was kept as octets.
+
+    Args:
+        head: the octets, or a pair of them and a reference to the object read from them last.
+        parser: what reads it.
+
+    Returns:
+        The object, and what to keep instead of ``head``.
+    """
+    octets, last = head if isinstance(head, tuple) else (head, None)
+    found = None if last is None else last()
+    if found is not None:
+        return found, head
+    found = parser(ANY_SIZE).feed(octets)
+    return found, (octets, weakref.ref(found))
+
+
 def _control_payload(data):
     """Octets for a control frame's payload from str or bytes-like."""
     if isinstance(data, str):
@@ -1534,11 +2014,49 @@ def _control_payload(data):
     raise TypeError("data must be str or bytes-like")
 
 
+cdef int flush_now(object connection) except -1:
+    (<Connection>connection).flush_due = False
+    return (<Connection>connection).flush()
+
+
+cdef long long holder_weigh(void* owner) except -1:
+    cdef Connection connection = <Connection>owner
+    cdef long long held = 0 if connection.holder == NULL else connection.holder.octets
+    if connection.link is not None and connection.link.held:
+        connection.link.recount()
+        held += connection.link.held
+    return held
+
+
+cdef int holder_shed(void* owner) except -1:
+    return (<Connection>owner).shed()
+
+
+cdef int holder_shed_later(void* owner) except -1:
+    cdef Connection connection = <Connection>owner
+    connection.loop.call_soon_threadsafe(connection._shed)
+    if connection.holder != NULL:
+        connection.holder.asked = True
+    return 0
+
+
+cdef HolderCalls HOLDER_CALLS = HolderCalls(holder_weigh, holder_shed, holder_shed_later)
+
+
+cdef int keepalive_due(void* owner) except -1:
+    (<Connection>owner)._keepalive()
+    return 0
+
+
 cdef int link_received(void* owner, const uint8_t* data, Py_ssize_t size) except -1:
     return (<Connection>owner).received(data, size)
 
 
 cdef uint8_t* link_space_wanted(void* owner, Py_ssize_t* size) except? NULL:
+    if (<Connection>owner).parsing:
+        # A callback drains the poller: what came before this comes first.
+        size[0] = -1
+        return NULL
     return (<Connection>owner).place(size)
 
 

@@ -22,6 +22,7 @@ class Cause(enum.Enum):
     PING_TIMEOUT = "the peer answered no ping and sent nothing else"
     WRITE_STALLED = "the peer took no octets"
     OUTBOX_FULL = "more was sent than the peer took"
+    MEMORY_BUDGET = "the process held too much, and this connection most of it"
     CONNECTION_LOST = "the stream ended without a closing handshake"
 
 

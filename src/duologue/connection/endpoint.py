@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from duologue.base.types import Data
+from duologue.base.vocabulary import Opcode
 from duologue.connection.connection import Connection
 
 
@@ -27,6 +28,13 @@ class Endpoint:
     cost nothing.
     """
 
+    keep_request: bool = False
+    """Whether ``ws.request`` and ``ws.response`` stay after ``on_open``.
+
+    They are the largest part of what an idle connection needs, so they are let go: what matters of
+    them can be noted in ``on_open``.
+    """
+
     def on_open(self, ws: Connection) -> None:
         """The opening handshake is done."""
 
@@ -36,6 +44,25 @@ class Endpoint:
         Args:
             ws: the connection.
             message: :class:`str` from text frames, :class:`bytes` from binary ones.
+        """
+
+    def on_frame(self, ws: Connection, opcode: Opcode, fin: bool, view: memoryview) -> None:
+        """A data frame arrived, whole; for feeds whose payloads need not become objects.
+
+        An endpoint that overrides this gets frames instead of messages: ``on_message`` is never
+        called. Everything else is as ever: UTF-8 is checked (invalid text ends the connection
+        before its frame gets here), compressed payloads are inflated, ``max_size`` holds for the
+        message, and control frames come between through ``on_ping`` and ``on_pong``. Nothing is
+        kept, so a message may have any number of fragments.
+
+        Args:
+            ws: the connection.
+            opcode: TEXT or BINARY in a message's first frame, CONT in those that follow.
+            fin: whether it is the message's last frame.
+            view: the payload, read-only, on loan for the call: it is released afterwards, and later
+                use raises :exc:`ValueError`. Copy what is to stay (``bytes(view)``). A slice of
+                it, or an array made from it, keeps the whole payload's memory for as long as it
+                lives.
         """
 
     def on_ping(self, ws: Connection, payload: bytes) -> None:

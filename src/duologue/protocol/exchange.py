@@ -59,6 +59,7 @@ class ServerExchange:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._pending = b""
+        self._head = b""
         self._parser: RequestParser | None = None
         self._body: Body | None = None
         self._incoming: Request | None = None
@@ -84,6 +85,11 @@ class ServerExchange:
     def unanswered(self) -> Request | None:
         """The request handed out by `next_request` and not answered yet."""
         return self._unanswered
+
+    @property
+    def head(self) -> bytes:
+        """Octets of the last request's head, as they came."""
+        return self._head
 
     @property
     def idle(self) -> bool:
@@ -182,6 +188,7 @@ class ServerExchange:
             return
         parser, self._parser = self._parser, None
         self._pending = parser.rest
+        self._head = parser.head
         if parser.chunked:
             self._body = ChunkedBody(self._limits, keep=False)
         else:

@@ -12,16 +12,26 @@ cpdef enum:
 
 
 cdef class Machine:
+    # Flags, side by side: each is one octet.
+    cdef uint8_t client
+    cdef uint8_t raw_text
+    cdef uint8_t foreign
+    cdef uint8_t eof_rcvd
+    cdef uint8_t deaf
+    cdef uint8_t stopped
+    cdef uint8_t turn_over
+    cdef uint8_t in_payload
+    cdef uint8_t check_text
+    cdef uint8_t message_deflated
+    cdef uint8_t sending_deflated
+
     cdef public object logger
     cdef public bint debug
-    cdef bint client
-    cdef bint raw_text
     cdef uint8_t status
 
     # What the opening handshake agreed on.
     cdef list _extensions
     cdef PerMessageDeflate deflate
-    cdef bint foreign
     cdef public object subprotocol
     cdef public object origin
 
@@ -35,27 +45,23 @@ cdef class Machine:
     cdef public object close_rcvd_then_sent
     cdef public object parser_exc
     cdef public bint eof_sent
-    cdef bint eof_rcvd
-    cdef bint deaf
 
     # The frame being read.
-    cdef bint stopped
     cdef bytes rest
     cdef Py_ssize_t rest_at
+    # How many frames may still be read in this turn; below 0 for any number.
+    cdef long long allowance
     cdef uint8_t[14] head
     cdef uint8_t head_have
-    cdef bint in_payload
     cdef uint8_t first
     cdef uint8_t[4] key
     cdef Py_ssize_t length
     cdef Py_ssize_t have
     cdef bytes payload
     cdef Utf8 utf8
-    cdef bint check_text
 
     # The message being read: 0, or the opcode of its first frame.
     cdef uint8_t message_opcode
-    cdef bint message_deflated
     cdef Py_ssize_t message_size
 
     # What is to be sent.
@@ -63,8 +69,8 @@ cdef class Machine:
     cdef Py_ssize_t out_size
     cdef Py_ssize_t out_room
     cdef list large
+    cdef bytes shared
     cdef readonly bint expect_continuation_frame
-    cdef bint sending_deflated
 
     # The sink: what a reader finds is pushed into these.
     cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1
@@ -87,12 +93,16 @@ cdef class Machine:
     cdef int control_read(self, int opcode, bytes payload) except -1
     cdef int close_read(self, bytes payload) except -1
     cdef bint check_payload(self, object payload, bint fin) except -1
+    cdef int grow(self, Py_ssize_t need) except -1
     cdef Py_ssize_t room_left(self) noexcept
     cdef int fault(self, int code, str reason, object exc) except -1
     cdef int too_big(self, object size, Py_ssize_t limit) except -1
 
     cdef int reserve(self, Py_ssize_t size) except -1
+    cdef int unshare(self) except -1
+    cdef int give_back(self) noexcept
     cdef int write_frame(self, uint8_t first, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int refer_to(self, uint8_t first, bytes payload) except -1
     cdef int write_control(self, int opcode, bytes payload) except -1
     cdef int write_close(self, object close, bytes payload) except -1
     cdef int write_data(self, int opcode, bint fin, object payload, int compress) except -1

@@ -13,9 +13,12 @@ What holds at every moment:
   sink already. What a fault does to the connection is the sink's affair.
 * Sink methods run inside :meth:`Machine.read`. They may write frames, and may set ``stopped`` to
   leave the octets that follow for later; they never call :meth:`Machine.read` themselves.
+* Each frame takes one from ``allowance``, if the owner has set one. After the last of it reading
+  stops as if the sink had stopped it, and ``turn_over`` says why.
 * Written frames lie in one buffer, ``out``, in the order in which they must be sent; when one is
-  large, ``large`` holds it and all before it. Neither is ever altered: a frame compressed with
-  context takeover cannot be taken back.
+  large, ``large`` holds it and all before it. While both are empty, ``shared`` may hold frames that
+  other connections send too. None is ever altered: a frame compressed with context takeover cannot
+  be taken back.
 
 It must never know sockets, event loops, tasks or time.
 """
@@ -47,9 +50,27 @@ cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void* PyUnicode_DATA(object text)
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
-    int _PyBytes_Resize(PyObject** octets, Py_ssize_t size) except -1
     ctypedef struct PyObject:
         pass
+    int _PyBytes_Resize(PyObject** octets, Py_ssize_t size) except -1
+    PyObject* new_reference "Py_NewRef"(object value)
+    object stolen_reference "(PyObject *)"(PyObject* value)
+    void release "Py_DECREF"(PyObject* value)
+    Py_ssize_t size_of "Py_SIZE"(PyObject* value)
+    Py_ssize_t references_to "Py_REFCNT"(PyObject* value)
+
+cdef extern from *:
+    """
+    /* Octets that are written again have another hash; bytes remember theirs. */
+    static void duologue_forget_hash(PyObject *octets)
+    {
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *)octets)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+    }
+    """
+    void forget_hash "duologue_forget_hash"(PyObject* octets)
 
 
 cdef int CONT_ = 0, TEXT_ = 1, BINARY_ = 2, CLOSE_ = 8, PING_ = 9, PONG_ = 10
@@ -63,6 +84,77 @@ cdef Py_ssize_t PLACED_LENGTH = 32768
 
 # A frame of this size is built in an object of its own and handed on without another copy.
 cdef Py_ssize_t LARGE_LENGTH = 65536
+
+# From here on a payload is sent from where it is, without a copy.
+cdef Py_ssize_t REFERRED_LENGTH = 16384
+
+# Buffers to write into that nobody uses now. One is enough for all connections that are written to
+# in turn, and an idle connection has none.
+cdef enum:
+    SPARES = 16
+    SPARE_LEAST = 4096
+    SPARE_MOST = 65536
+
+ctypedef struct Spare:
+    uint8_t* octets
+    Py_ssize_t room
+
+cdef Spare[SPARES] spares
+cdef int spare_count = 0
+
+# Large payloads received last. Fresh memory of that size costs more than the octets in it, since
+# the system clears it page by page and takes it back as soon as it is free; so what nobody else
+# refers to any more is used again.
+cdef enum:
+    KEPT = 16
+    KEPT_OCTETS = 16777216
+
+cdef PyObject* kept[KEPT]
+cdef Py_ssize_t kept_octets = 0
+cdef int kept_next = 0
+
+
+cdef int keep(object payload) except -1:
+    """Keep a payload instead of the oldest ones."""
+    global kept_octets, kept_next
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(payload)
+    cdef int _tried
+    if size > KEPT_OCTETS // 2:
+        return 0
+    for _tried in range(KEPT):
+        if kept[kept_next] == NULL and kept_octets + size <= KEPT_OCTETS:
+            break
+        if kept[kept_next] != NULL:
+            kept_octets -= size_of(kept[kept_next])
+            release(kept[kept_next])
+            kept[kept_next] = NULL
+            if kept_octets + size <= KEPT_OCTETS:
+                break
+        kept_next = (kept_next + 1) % KEPT
+    kept[kept_next] = new_reference(payload)
+    kept_octets += size
+    kept_next = (kept_next + 1) % KEPT
+    return 0
+
+
+cdef bytes kept_for(Py_ssize_t length):
+    """Return a kept payload that nobody refers to, as one of ``length`` octets, or ``None``."""
+    global kept_octets
+    cdef PyObject* found
+    cdef int index
+    for index in range(KEPT):
+        found = kept[index]
+        if found == NULL or references_to(found) != 1:
+            continue
+        if length <= size_of(found) <= 2 * length:
+            kept_octets -= size_of(found)
+            kept[index] = NULL
+            if size_of(found) != length:
+                _PyBytes_Resize(&found, length)
+            forget_hash(found)
+            return stolen_reference(found)
+    return None
+
 
 cdef tuple STATES = tuple(State)
 cdef tuple OPCODES = tuple(
@@ -81,11 +173,11 @@ cdef class Machine:
 
     def __cinit__(self, *args, **kwargs):
         self.status = OPEN
-        self.max_message = self.max_fragment = -1
-        self._extensions = []
+        self.max_message = self.max_fragment = self.allowance = -1
 
     def __dealloc__(self):
-        PyMem_Free(self.out)
+        self.out_size = 0
+        self.give_back()
 
     # -- what it is
 
@@ -108,14 +200,17 @@ cdef class Machine:
     @property
     def extensions(self):
         """Extensions agreed on, in the order in which outgoing frames pass them."""
-        return self._extensions
+        return [] if self._extensions is None else self._extensions
 
     @extensions.setter
     def extensions(self, value):
-        self._extensions = list(value)
+        # None for none: most connections have none.
+        self._extensions = list(value) or None
         self.deflate = None
-        self.foreign = bool(self._extensions)
-        if len(self._extensions) == 1 and type(self._extensions[0]) is PerMessageDeflate:
+        self.foreign = self._extensions is not None
+        if self.foreign and len(self._extensions) == 1 and (
+            type(self._extensions[0]) is PerMessageDeflate
+        ):
             self.deflate = self._extensions[0]
             self.foreign = False
 
@@ -209,6 +304,9 @@ cdef class Machine:
         """Read until the sink stops; return how many octets were read."""
         cdef Py_ssize_t at = 0, step
         while at < size and not (self.deaf or self.stopped):
+            if self.allowance == 0:
+                self.stopped = self.turn_over = True
+                break
             if self.in_payload:
                 at += self.read_payload(data + at, size - at)
                 continue
@@ -216,6 +314,7 @@ cdef class Machine:
                 step = self.read_whole(data + at, size - at)
                 if step:
                     at += step
+                    self.allowance -= 1
                     continue
                 if self.deaf:
                     break
@@ -359,9 +458,12 @@ cdef class Machine:
             return taken
         self.length = <Py_ssize_t>length
         self.have = 0
-        self.payload = PyBytes_FromStringAndSize(
-            NULL, self.length if self.length <= TRUSTED_LENGTH else TRUSTED_LENGTH
-        )
+        if self.length <= TRUSTED_LENGTH:
+            self.payload = PyBytes_FromStringAndSize(NULL, self.length)
+        else:
+            self.payload = kept_for(self.length)
+            if self.payload is None:
+                self.payload = PyBytes_FromStringAndSize(NULL, TRUSTED_LENGTH)
         self.in_payload = True
         if self.length == 0:
             self.frame_read()
@@ -469,17 +571,20 @@ cdef class Machine:
         size[0] = room - self.have
         return <uint8_t*>PyBytes_AS_STRING(self.payload) + self.have
 
-    def grow(self, Py_ssize_t need):
-        """Make room for ``need`` payload octets: twice what there is, never more than announced."""
-        cdef Py_ssize_t room = PyBytes_GET_SIZE(self.payload) * 2
-        cdef bytes larger
+    cdef int grow(self, Py_ssize_t need) except -1:
+        """Make room for ``need`` payload octets: four times what there is, or all of it."""
+        cdef Py_ssize_t room = PyBytes_GET_SIZE(self.payload) * 4
+        cdef PyObject* payload
         if room < need:
             room = need
         if room > self.length:
             room = self.length
-        larger = PyBytes_FromStringAndSize(NULL, room)
-        memcpy(PyBytes_AS_STRING(larger), PyBytes_AS_STRING(self.payload), self.have)
-        self.payload = larger
+        # Nobody else has it yet, so it may grow where it is, as realloc() does.
+        payload = new_reference(self.payload)
+        self.payload = None
+        _PyBytes_Resize(&payload, room)
+        self.payload = stolen_reference(payload)
+        return 0
 
     def invalid_text(self, Py_ssize_t at):
         """Report text that is not UTF-8 (section 8.1, close code 1007)."""
@@ -500,6 +605,9 @@ cdef class Machine:
         cdef object payload = self.payload
         self.payload = None
         self.in_payload = False
+        if self.length > TRUSTED_LENGTH:
+            keep(payload)
+        self.allowance -= 1
         if self.debug:
             self.log_frame("<", self.first, payload)
         if self.foreign:
@@ -631,11 +739,24 @@ cdef class Machine:
 
     cdef int reserve(self, Py_ssize_t size) except -1:
         """Make room in ``out`` for ``size`` octets more."""
-        cdef Py_ssize_t need = self.out_size + size, room = self.out_room
+        global spare_count
+        cdef Py_ssize_t need, room
         cdef uint8_t* larger
+        if self.shared is not None:
+            self.unshare()
+        need = self.out_size + size
+        room = self.out_room
         if need <= room:
             return 0
-        room = room * 2 if room else 256
+        if room == 0:
+            if spare_count:
+                spare_count -= 1
+                self.out = spares[spare_count].octets
+                room = self.out_room = spares[spare_count].room
+                if need <= room:
+                    return 0
+            room = SPARE_LEAST // 2
+        room *= 2
         if room < need:
             room = need
         larger = <uint8_t*>PyMem_Realloc(self.out, room)
@@ -643,6 +764,31 @@ cdef class Machine:
             raise MemoryError(f"no memory for {size} octets to send")
         self.out = larger
         self.out_room = room
+        return 0
+
+    cdef int unshare(self) except -1:
+        """Copy what others send too into ``out``: what follows is our own."""
+        cdef bytes shared = self.shared
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(shared)
+        self.shared = None
+        self.reserve(size)
+        memcpy(self.out, PyBytes_AS_STRING(shared), size)
+        self.out_size = size
+        return 0
+
+    cdef int give_back(self) noexcept:
+        """Let the empty ``out`` go: whoever writes next may have its memory."""
+        global spare_count
+        if self.out == NULL:
+            return 0
+        if spare_count < SPARES and self.out_room <= SPARE_MOST:
+            spares[spare_count].octets = self.out
+            spares[spare_count].room = self.out_room
+            spare_count += 1
+        else:
+            PyMem_Free(self.out)
+        self.out = NULL
+        self.out_room = 0
         return 0
 
     cdef int write_frame(self, uint8_t first, const uint8_t* data, Py_ssize_t size) except -1:
@@ -661,6 +807,8 @@ cdef class Machine:
         else:
             octets = PyBytes_FromStringAndSize(NULL, head_size + size)
             at = <uint8_t*>PyBytes_AS_STRING(octets)
+            if self.shared is not None:
+                self.unshare()
             if self.large is None:
                 self.large = []
             if self.out_size:
@@ -671,6 +819,19 @@ cdef class Machine:
             mask_octets(at + head_size, data, size, head + head_size - 4, 0)
         else:
             memcpy(at + head_size, data, size)
+        return 0
+
+    cdef int refer_to(self, uint8_t first, bytes payload) except -1:
+        """Append one unmasked frame whose payload is sent from where it is."""
+        cdef uint8_t[14] head
+        cdef Py_ssize_t size = write_head(head, first, PyBytes_GET_SIZE(payload), False)
+        self.reserve(size)
+        memcpy(self.out + self.out_size, head, size)
+        self.out_size += size
+        if self.large is None:
+            self.large = []
+        self.large.append(self.take_small())
+        self.large.append(payload)
         return 0
 
     cdef int write_control(self, int opcode, bytes payload) except -1:
@@ -730,9 +891,12 @@ cdef class Machine:
             text = PyUnicode_AsUTF8AndSize(payload, &size)
             self.write_frame(first, <const uint8_t*>text, size)
         elif isinstance(payload, bytes):
-            self.write_frame(
-                first, <const uint8_t*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
-            )
+            if PyBytes_GET_SIZE(payload) >= REFERRED_LENGTH and not self.client:
+                self.refer_to(first, payload)
+            else:
+                self.write_frame(
+                    first, <const uint8_t*>PyBytes_AS_STRING(payload), PyBytes_GET_SIZE(payload)
+                )
         else:
             if not memoryview(payload).c_contiguous:
                 payload = bytes(payload)
@@ -778,10 +942,7 @@ cdef class Machine:
     cdef bytes take_small(self):
         cdef bytes octets = PyBytes_FromStringAndSize(<char*>self.out, self.out_size)
         self.out_size = 0
-        if self.out_room > 65536:
-            PyMem_Free(self.out)
-            self.out = NULL
-            self.out_room = 0
+        self.give_back()
         return octets
 
     def log_frame(self, str way, int first, payload):

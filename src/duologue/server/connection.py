@@ -26,6 +26,9 @@ class ServerConnection(Connection):
         server: the server that accepted it.
     """
 
+    # One slot instead of a dictionary, which a connection has once something else is set on it.
+    __slots__ = ("server",)
+
     request: Request
     """Request of the opening handshake."""
     response: Response

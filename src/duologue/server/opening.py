@@ -301,6 +301,9 @@ class Opening:
             self._finish()
             self._pause(False)
             self._link.write_octets(octets)
+            if self._options.process_request is None and self._options.process_response is None:
+                # No hook may have left something on them.
+                connection.keep_heads(self._exchange.head, octets)
             self._server.start_connection(connection, self._link, self._exchange.rest)
             return
         options = self._options

@@ -77,6 +77,9 @@ class Server:
         self.openings: set[Opening] = set()
         self.all_connections: set[ServerConnection] = set()
         self.handler_tasks: set[asyncio.Task[None]] = set()
+        # Bound once, not once for each connection.
+        self._forget = self._connection_gone
+        self._forget_task = self.handler_tasks.discard
 
     @property
     def connections(self) -> set[ServerConnection]:
@@ -99,7 +102,7 @@ class Server:
         """Run the handler of a connection whose opening handshake succeeded."""
         self.all_connections.add(connection)
         if self._callbacks is not None:
-            connection.serve_endpoint(self._callbacks, self._connection_gone)
+            connection.serve_endpoint(self._callbacks, self._forget)
         connection.log().info("connection open")
         connection.open(link, rest)
         if self._callbacks is not None:
@@ -108,7 +111,7 @@ class Server:
         # eager task takes that step at once.
         task = asyncio.get_running_loop().create_task(self._run(connection))
         self.handler_tasks.add(task)
-        task.add_done_callback(self.handler_tasks.discard)
+        task.add_done_callback(self._forget_task)
 
     def _connection_gone(self, connection: ServerConnection) -> None:
         """Forget a connection that had no handler's task to do it."""
@@ -323,8 +326,9 @@ def serve(
         create_connection: subclass of :class:`ServerConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
             those that have; see :class:`Limits`.
-        engine: what carries connections: ``"epoll"`` for the engine's own sockets (Linux, no TLS),
-            ``"asyncio"`` for asyncio's transports; ``"auto"`` takes the first where it can.
+        engine: what carries connections: ``"epoll"`` (Linux) or ``"kqueue"`` (macOS, BSDs) for the
+            engine's own sockets, ``"asyncio"`` for asyncio's transports; ``"auto"`` takes epoll
+            where it can, else asyncio's.
         **kwargs: passed to :meth:`asyncio.loop.create_server`: ``ssl``, ``sock``, ``backlog``,
             ``reuse_port``, ``start_serving``, ...
 
@@ -375,7 +379,7 @@ def serve(
         opened: Callable[[Link], None],
     ) -> asyncio.Server | EngineServer:
         loop = asyncio.get_running_loop()
-        if use_epoll(loop, engine, kwargs.get("ssl") is not None):
+        if use_epoll(loop, engine):
             return await listen(loop, opened, host, port, **kwargs)
 
         def factory() -> AsyncioLink:

@@ -4,8 +4,9 @@ from typing import Any, Final, final
 from duologue.wire.extension import Extension
 from duologue.wire.frame import Frame
 
-__all__ = ["PerMessageDeflate", "check_compress_settings"]
+__all__ = ["PerMessageDeflate", "check_compress_settings", "own_codecs"]
 
+def own_codecs() -> tuple[int, int]: ...
 def check_compress_settings(settings: Mapping[str, Any] | None) -> dict[str, Any]: ...
 
 @final
@@ -15,8 +16,9 @@ class PerMessageDeflate(Extension):
     local_no_context_takeover: Final[bool]
     remote_max_window_bits: Final[int]
     local_max_window_bits: Final[int]
-    compress_settings: Final[dict[str, Any]]
     threshold: int
+    @property
+    def compress_settings(self) -> dict[str, Any]: ...
     def __init__(
         self,
         remote_no_context_takeover: bool,

@@ -9,8 +9,14 @@ Invariants:
     * an inflater belongs to one connection and is never shared, since a crafted distance would
       read what another peer sent. Compressors without context takeover are shared, one message
       after another: each message ends with a full flush, which forgets what came before;
-    * a codec exists from its first use only. A compressor takes about 150 KiB, an inflater about
-      15 KiB, more than everything else a connection owns;
+    * a connection that seldom compresses owns no codec. A compressor takes about 150 KiB, an
+      inflater up to 48 KiB, more than everything else a connection owns. The first message is
+      compressed by a shared compressor, which its peer can't tell: it refers to nothing before.
+      Only the second within the time after which its owner calls `release` gets a compressor of
+      its own, which begins with the first in its window, and only while there are fewer than
+      MAX_OWN. An inflater is let go likewise; what
+      its peer may refer to is kept compressed (at most its window, and no more than was sent) and
+      given to the next one;
     * what arrives between two calls is at an octet boundary, since every fragment is flushed.
 
 Source: RFC 7692 sections 6 and 7.2; RFC 1951 for the blocks.
@@ -18,13 +24,17 @@ Source: RFC 7692 sections 6 and 7.2; RFC 1951 for the blocks.
 
 cimport cython
 
+import weakref
+
+from duologue.base.accounts cimport totals
+
 from duologue.base.exceptions import PayloadTooBig, ProtocolError
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CTRL_OPCODES, Opcode
 from duologue.wire.extension import Extension
 from duologue.wire.frame import Frame
 
-__all__ = ["PerMessageDeflate", "check_compress_settings"]
+__all__ = ["PerMessageDeflate", "check_compress_settings", "own_codecs"]
 
 # What a sync flush ends with: the body of an empty stored block. Senders leave it out, receivers
 # put it back (RFC 7692 sections 7.2.1 and 7.2.2).
@@ -48,13 +58,27 @@ cdef Py_ssize_t PIECE = 512
 # sent in fragments.
 cdef int MAX_IDLE = 4
 
+# Compressors, and inflaters, that all connections of the process own at most: 150 and 48 MiB. The
+# others share compressors, for less ratio, and get an inflater for each message, for a microsecond.
+cdef int MAX_OWN = 1024
+
+# Pieces of history that are joined into one.
+cdef int MAX_PIECES = 16
+
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
 cdef int INFLATE_WBITS = -15
 
 cdef object zlib_ng = None
-cdef dict idle_encoders = {}
+cdef object kinds = weakref.WeakValueDictionary()
+cdef int own_encoders = 0
+cdef int own_decoders = 0
+
+
+def own_codecs() -> tuple:
+    """Return how many compressors and inflaters connections hold now, between two messages."""
+    return own_encoders, own_decoders
 
 
 cdef int load() except -1:
@@ -66,14 +90,51 @@ cdef int load() except -1:
     return 0
 
 
-cdef object new_encoder(int window_bits, dict settings):
-    load()
-    if window_bits == 8:
-        # zlib has no compressor with a window of 256 octets. One that never refers back fits any
-        # window; 9 is the smallest it can be told.
-        settings = {**settings, "strategy": zlib_ng.Z_HUFFMAN_ONLY}
-        window_bits = 9
-    return zlib_ng.compressobj(wbits=-window_bits, **settings)
+@cython.final
+@cython.auto_pickle(False)
+cdef class EncoderKind:
+    """One way of compressing, with the compressors that all connections share that use it.
+
+    A compressor is handed to one message at a time, and ends it with a full flush.
+    """
+
+    cdef object make(self, bytes history):
+        cdef int window_bits = self.window_bits
+        cdef dict settings = self.settings
+        load()
+        if window_bits == 8:
+            # zlib has no compressor with a window of 256 octets. One that never refers back fits
+            # any window; 9 is the smallest it can be told.
+            settings = {**settings, "strategy": zlib_ng.Z_HUFFMAN_ONLY}
+            window_bits = 9
+        elif history is not None:
+            return zlib_ng.compressobj(wbits=-window_bits, zdict=history, **settings)
+        return zlib_ng.compressobj(wbits=-window_bits, **settings)
+
+    cdef object borrow(self):
+        # Threads: nothing between the two lets another one run.
+        return self.idle.pop() if self.idle else self.make(None)
+
+    cdef int give_back(self, object encoder) except -1:
+        if len(self.idle) < MAX_IDLE:
+            self.idle.append(encoder)
+        return 0
+
+
+cdef EncoderKind kind_of(int window_bits, dict settings):
+    """Return the one object for a window and settings."""
+    cdef EncoderKind kind
+    key = (window_bits, *sorted(settings.items()))
+    found = kinds.get(key)
+    if found is not None:
+        return found
+    kind = EncoderKind.__new__(EncoderKind)
+    kind.window_bits = window_bits
+    kind.settings = settings
+    kind.idle = []
+    kind.primed = "zdict" in settings
+    kinds[key] = kind
+    return kind
 
 
 def check_compress_settings(settings) -> dict:
@@ -96,6 +157,7 @@ def check_compress_settings(settings) -> dict:
             raise ValueError("compress_settings must not include wbits: use the max_window_bits "
                              "parameter of this side")
         if name == "zdict":
+            settings[name] = bytes(settings[name])
             continue
         if name not in allowed:
             raise ValueError(f"compress_settings must not include {name!r}: only "
@@ -105,6 +167,20 @@ def check_compress_settings(settings) -> dict:
             raise ValueError(f"{name} in compress_settings must be an integer between {low} and "
                              f"{high}, not {value!r}")
     return settings
+
+
+cdef bytes unpack(bytes packed):
+    """Inflate what a connection keeps compressed while it does not need it."""
+    load()
+    return zlib_ng.decompressobj(wbits=INFLATE_WBITS).decompress(packed + EMPTY_BLOCK)
+
+
+cdef bytes without_empty_block(bytes head, bytes tail):
+    """Join what a compressor made of a message, without what its receiver puts back."""
+    # A flush may never end otherwise; were it to, the peer's window would be wrong for good.
+    if not tail.endswith(EMPTY_BLOCK):
+        raise RuntimeError("zlib-ng did not end a flush with an empty block")
+    return head + tail[:-4] if head else tail[:-4]
 
 
 @cython.final
@@ -134,6 +210,9 @@ cdef class PerMessageDeflate:
 
     name = "permessage-deflate"
 
+    def __cinit__(self, *args, **kwargs):
+        totals.codecs += 1
+
     def __init__(
         self,
         bint remote_no_context_takeover,
@@ -153,9 +232,19 @@ cdef class PerMessageDeflate:
         self.local_no_context_takeover = local_no_context_takeover
         self.remote_max_window_bits = remote_max_window_bits
         self.local_max_window_bits = local_max_window_bits
-        self.compress_settings = check_compress_settings(compress_settings)
+        self.kind = kind_of(local_max_window_bits, check_compress_settings(compress_settings))
         self.threshold = threshold
-        self.encoder_key = (local_max_window_bits, *sorted(self.compress_settings.items()))
+
+    def __dealloc__(self):
+        global own_encoders, own_decoders
+        totals.codecs -= 1
+        own_encoders -= self.counted_encoder
+        own_decoders -= self.counted_decoder
+
+    @property
+    def compress_settings(self):
+        """Keyword arguments for the compressor."""
+        return dict(self.kind.settings)
 
     def __repr__(self):
         return (
@@ -181,40 +270,83 @@ cdef class PerMessageDeflate:
         cdef bytes head, tail
         if fin and not self.sending and not len(payload):
             return EMPTY_MESSAGE
+        self.uses += 1
         encoder = self.encoder
+        if not self.sending:
+            self.apart = not self.wants_encoder()
         if encoder is None:
-            encoder = self.borrow_encoder()
+            encoder = (
+                self.kind.borrow() if self.apart else self.kind.make(self.sent_before())
+            )
+            self.said = None
         # Kept aside meanwhile: an encoder that failed half-way must not be used again.
-        self.encoder = None
-        forget = fin and self.local_no_context_takeover
+        self.hold_encoder(None)
+        forget = fin and self.apart
         head = encoder.compress(payload)
         tail = encoder.flush(zlib_ng.Z_FULL_FLUSH if forget else zlib_ng.Z_SYNC_FLUSH)
         if forget:
-            self.give_back_encoder(encoder)
+            self.kind.give_back(encoder)
         else:
-            self.encoder = encoder
+            self.hold_encoder(encoder)
+        whole = fin and not self.sending
         self.sending = not fin
         if not fin:
             return head + tail if head else tail
-        # A flush may never end otherwise; were it to, the peer's window would be wrong for good.
-        if not tail.endswith(EMPTY_BLOCK):
-            raise RuntimeError("zlib-ng did not end a flush with an empty block")
-        return head + tail[:-4] if head else tail[:-4]
+        tail = without_empty_block(head, tail)
+        if forget and whole and not self.local_no_context_takeover:
+            self.said_packed = len(payload) <= 1 << self.local_max_window_bits
+            self.said = tail if self.said_packed else (
+                bytes(payload[-(1 << self.local_max_window_bits):])
+            )
+        return tail
 
-    cdef object borrow_encoder(self):
+    cdef bytes sent_before(self):
+        """Return the last message, if a shared compressor compressed it; ``None`` else."""
+        return unpack(self.said) if self.said_packed and self.said is not None else self.said
+
+    cdef bytes compress_apart(self, object payload):
+        """Compress a whole message without history, for any connection of the same kind."""
+        cdef bytes head, tail
+        if not len(payload):
+            return EMPTY_MESSAGE
+        encoder = self.kind.borrow()
+        head = encoder.compress(payload)
+        tail = encoder.flush(zlib_ng.Z_FULL_FLUSH)
+        self.kind.give_back(encoder)
+        return without_empty_block(head, tail)
+
+    cdef bint may_share(self) noexcept:
+        """Whether a message may be sent that this connection's compressor has not seen."""
+        return not self.sending and (
+            self.local_no_context_takeover or self.encoder is None and not self.kind.primed
+        )
+
+    cdef int sent_apart(self) except -1:
+        """Note that a message made by `compress_apart` is sent: the peer's window has moved."""
+        self.said = None
+        return 0
+
+    cdef bint wants_encoder(self) noexcept:
+        """Whether a message that begins now gets, or has, a compressor of the connection's own."""
         if self.local_no_context_takeover:
-            idle = idle_encoders.get(self.encoder_key)
-            if idle:
-                try:
-                    return idle.pop()
-                except IndexError:  # another thread was faster
-                    pass
-        return new_encoder(self.local_max_window_bits, self.compress_settings)
+            return False
+        if self.encoder is not None or self.kind.primed or self.sent and own_encoders < MAX_OWN:
+            return True
+        self.sent = True
+        return False
 
-    cdef int give_back_encoder(self, object encoder) except -1:
-        idle = idle_encoders.setdefault(self.encoder_key, [])
-        if len(idle) < MAX_IDLE:
-            idle.append(encoder)
+    cdef int hold_encoder(self, object encoder) except -1:
+        global own_encoders
+        self.encoder = encoder
+        own_encoders += (encoder is not None) - self.counted_encoder
+        self.counted_encoder = encoder is not None
+        return 0
+
+    cdef int hold_decoder(self, object decoder) except -1:
+        global own_decoders
+        self.decoder = decoder
+        own_decoders += (decoder is not None) - self.counted_decoder
+        self.counted_decoder = decoder is not None
         return 0
 
     # Receiving.
@@ -235,9 +367,16 @@ cdef class PerMessageDeflate:
             ProtocolError: If the data are not DEFLATE.
         """
         cdef bytes out, more
+        cdef bint alone = (
+            not self.receiving and self.decoder is None and self.seen is None
+            and self.packed is None
+        )
+        self.uses += 1
         self.receiving = True
         if not fin:
-            return self.inflate_all(payload, max_size, max_size, False)
+            out = self.inflate_all(payload, max_size, max_size, False)
+            self.remember(out)
+            return out
         if len(payload) < JOIN_BELOW:
             out = self.inflate_all(bytes(payload) + EMPTY_BLOCK, max_size, max_size, True)
         else:
@@ -246,11 +385,58 @@ cdef class PerMessageDeflate:
                 room = max_size - len(out) if max_size >= 0 else -1
                 more = self.inflate_all(EMPTY_BLOCK, room, max_size, True)
                 out = out + more if more else out
-        if self.remote_no_context_takeover:
-            self.decoder = None
+        self.remember(out)
+        if alone and self.seen is not None and self.decoder is not None and not self.streams:
+            if not self.received and len(payload) < len(out) == self.seen_octets:
+                # Nothing came before it: as it was sent it is the shortest form of the history.
+                self.packed = bytes(payload)
+                self.seen = None
+                self.seen_octets = 0
+        self.message_inflated()
+        return out
+
+    cdef int message_inflated(self) except -1:
+        """Let the inflater go unless the next message is likely to follow soon."""
         self.receiving = False
         self.streams = 0
-        return out
+        if self.remote_no_context_takeover or not self.received or own_decoders > MAX_OWN:
+            self.hold_decoder(None)
+            self.received = True
+        return 0
+
+    cdef int remember(self, bytes out) except -1:
+        """Keep what the peer may refer to; the inflater has it, but can't be asked for it."""
+        cdef Py_ssize_t window = <Py_ssize_t>1 << self.remote_max_window_bits, size = len(out)
+        if self.remote_no_context_takeover or not size:
+            return 0
+        if size >= window:
+            self.seen = [out[size - window:]]
+            self.seen_octets = window
+            return 0
+        if self.seen is None:
+            self.seen = []
+        self.seen.append(out)
+        self.seen_octets += size
+        while self.seen_octets - len(self.seen[0]) >= window:
+            self.seen_octets -= len(self.seen[0])
+            del self.seen[0]
+        if len(self.seen) > MAX_PIECES:
+            self.history()
+        return 0
+
+    cdef bytes history(self):
+        """Return what the peer may refer to, in one piece; ``None`` for nothing."""
+        cdef Py_ssize_t window = <Py_ssize_t>1 << self.remote_max_window_bits
+        if self.packed is not None:
+            self.seen = [unpack(self.packed)]
+            self.seen_octets = len(self.seen[0])
+            self.packed = None
+        if self.seen is None:
+            return None
+        if len(self.seen) > 1 or self.seen_octets > window:
+            self.seen = [b"".join(self.seen)[-window:]]
+            self.seen_octets = len(self.seen[0])
+        return self.seen[0]
 
     cdef bytes inflate_all(
         self, object data, Py_ssize_t room, Py_ssize_t max_size, bint completed
@@ -287,7 +473,7 @@ cdef class PerMessageDeflate:
         return b"".join(parts)
 
     cdef int end_stream(self) except -1:
-        self.decoder = None
+        self.hold_decoder(None)
         self.streams += 1
         if self.streams > MAX_STREAMS:
             raise ProtocolError(f"message has more than {MAX_STREAMS} final DEFLATE blocks")
@@ -295,18 +481,23 @@ cdef class PerMessageDeflate:
 
     cdef bytes inflate_some(self, object data, Py_ssize_t room, Py_ssize_t max_size):
         """Inflate up to the end of ``data`` or of the stream that it belongs to."""
-        cdef bytes out
+        cdef bytes out, history
         if self.decoder is None:
             load()
-            self.decoder = zlib_ng.decompressobj(wbits=INFLATE_WBITS)
+            # What follows a final block has an empty window.
+            history = None if self.streams else self.history()
+            self.hold_decoder(
+                zlib_ng.decompressobj(wbits=INFLATE_WBITS) if history is None else
+                zlib_ng.decompressobj(wbits=INFLATE_WBITS, zdict=history)
+            )
         try:
             # One octet more than allowed tells "too big" from "just fits". 0 means no limit here.
             out = self.decoder.decompress(data, room + 1 if room >= 0 else 0)
         except zlib_ng.error as exc:
-            self.decoder = None
+            self.hold_decoder(None)
             raise ProtocolError("compressed message is not valid DEFLATE data") from exc
         if 0 <= room < len(out):
-            self.decoder = None
+            self.hold_decoder(None)
             raise PayloadTooBig(None, max_size)
         return out
 
@@ -316,13 +507,34 @@ cdef class PerMessageDeflate:
         """Give back the memory of codecs that can be made again without harm.
 
         For a connection that has been idle: the next message sent starts with an empty window,
-        which any peer understands. The inflater stays if the peer refers to earlier messages, and
-        nothing is released in the middle of a message.
+        which any peer understands. What the peer may refer to is kept, at most its window. Nothing
+        is released in the middle of a message.
         """
-        if not self.sending:
-            self.encoder = None
-        if self.remote_no_context_takeover and not self.receiving:
-            self.decoder = None
+        if not self.sending and not self.kind.primed:
+            self.hold_encoder(None)
+            self.sent = False
+            self.said = None
+        if not self.receiving:
+            self.hold_decoder(None)
+            self.received = False
+            if self.seen is not None and not self.kind.primed:
+                self.packed = self.compress_apart(self.history())
+                self.seen = None
+                self.seen_octets = 0
+
+    cdef int end(self) except -1:
+        """Give back everything: there will be no more messages."""
+        self.hold_encoder(None)
+        self.hold_decoder(None)
+        self.said = self.packed = self.seen = None
+        self.seen_octets = 0
+        return 0
+
+    cdef bint holds(self) noexcept:
+        """Whether there is a codec that `release` may free."""
+        return (
+            self.encoder is not None or self.decoder is not None or self.said is not None
+        )
 
     def encode(self, frame):
         """Compress an outgoing frame and mark the first one of its message with RSV1.

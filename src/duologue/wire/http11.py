@@ -146,6 +146,11 @@ class RequestParser:
         )
 
     @property
+    def head(self) -> bytes:
+        """Octets of the head, known once it is complete."""
+        return self._reader.octets
+
+    @property
     def rest(self) -> bytes:
         """Octets that came after the head."""
         return self._reader.rest

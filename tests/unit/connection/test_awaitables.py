@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import collections.abc
+import inspect
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+
+from duologue.connection.connection import Connection
+from duologue.exceptions import ConnectionClosedError
 
 from .rig import Rig, rig, turns
 
@@ -148,3 +153,78 @@ async def test_wait_for_a_message() -> None:
             await asyncio.wait_for(r.ws.recv(), 5)
         r.text("late")
         assert await asyncio.wait_for(r.ws.recv(), 5) == "late"
+
+
+async def test_iterating_makes_no_object_for_a_message() -> None:
+    with rig(max_queue=None) as r:
+        messages = aiter(r.ws)
+        first = anext(messages)
+        r.text("a", "b")
+        assert await first == "a"
+        assert anext(messages) is first
+        assert await first == "b"
+
+
+async def test_an_iterator_given_out_is_not_given_out_again() -> None:
+    with rig(max_queue=None) as r:
+        messages = aiter(r.ws)
+        first, second = anext(messages), anext(messages)
+        assert first is not second
+        waiting = asyncio.ensure_future(first)
+        await asyncio.sleep(0)
+        third = anext(messages)
+        assert third is not first
+        r.text("a", "b", "c")
+        assert await waiting == "a"
+        assert [await second, await third] == ["b", "c"]
+        with pytest.raises(RuntimeError, match="already awaited"):
+            await first
+
+
+async def test_an_iterator_goes_on_after_a_cancellation() -> None:
+    with rig() as r:
+        messages = aiter(r.ws)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await anext(messages)
+        r.text("a")
+        assert await anext(messages) == "a"
+        r.fragments(b"b", b"c", fin=True)
+        assert await anext(messages) == "bc"
+        r.wire.lose()
+        with pytest.raises(ConnectionClosedError):
+            await anext(messages)
+
+
+async def test_messages_leave_nothing_behind() -> None:
+    """Memory after ten thousand messages is what it was after the first hundred."""
+    with rig() as r:
+
+        async def echo() -> None:
+            async for message in r.ws:
+                await r.ws.send(message)
+
+        task = asyncio.ensure_future(echo())
+        blocks = 0
+        for number in range(630):
+            r.text(*["0123456789abcdef"] * 16)
+            await asyncio.sleep(0)
+            assert len(await r.heard_data()) == 16
+            if number == 5:
+                blocks = sys.getallocatedblocks()
+        assert sys.getallocatedblocks() - blocks < 200
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_send_that_needs_no_waiting_makes_no_object() -> None:
+    with rig() as r:
+        assert r.ws.send("a") is r.ws.send(b"b") is r.ws.send("é", compress=False)
+        assert await r.heard_data() == [b"a", b"b", "é".encode()]
+
+
+def test_send_tells_its_signature() -> None:
+    """Compiled without a function object of its own, which a call would pay for."""
+    expected = "(self, /, message, *, text=None, compress=None)"
+    assert str(inspect.signature(Connection.send)) == expected

@@ -58,6 +58,11 @@ async def outbox_full(r: Rig) -> None:
     await turns()
 
 
+async def memory_budget(r: Rig) -> None:
+    r.clog()
+    r.ws.send(b"x" * 200_000)
+
+
 async def connection_lost(r: Rig) -> None:
     r.wire.lose(OSError("cable"))
 
@@ -74,12 +79,13 @@ async def connection_lost(r: Rig) -> None:
         (Cause.PING_TIMEOUT, ping_timeout, "ping_timeout of 20.0 s"),
         (Cause.WRITE_STALLED, write_stalled, "write_timeout of 60.0 s"),
         (Cause.OUTBOX_FULL, outbox_full, "max_outbox of 5000"),
+        (Cause.MEMORY_BUDGET, memory_budget, "memory_budget of 150000"),
         (Cause.CONNECTION_LOST, connection_lost, "cable"),
     ],
 )
 async def test_causes(cause: Cause, end: object, detail: str) -> None:
     assert callable(end)
-    limits = Limits(max_outbox=5000)
+    limits = Limits(max_outbox=5000, memory_budget=150_000)
     with rig(max_size=1000, ping_interval=..., limits=limits) as r:
         await end(r)
         assert r.ws.ending is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import pickle
 from typing import Any
 
 import pytest
@@ -11,8 +12,13 @@ import pytest
 import duologue
 from duologue.asyncio.client import connect
 from duologue.asyncio.server import Server, serve
+from duologue.connection.connection import Callbacks, Connection
 from duologue.connection.ending import Cause
+from duologue.connection.settings import Settings
 from duologue.exceptions import ConnectionClosedError
+from duologue.frames import Opcode
+
+from .rig import rig, turns
 
 
 class Recorder(duologue.Endpoint):
@@ -38,6 +44,17 @@ class Recorder(duologue.Endpoint):
     def on_close(self, ws: Any, code: int, reason: str) -> None:
         self.told.append(("close", code, reason, ws.ending.cause))
         self.closed.set()
+
+
+def connected_to(endpoint: duologue.Endpoint) -> Any:
+    """Return what makes a connection that calls an endpoint."""
+
+    class Connected(Connection):
+        def __init__(self, settings: Settings) -> None:
+            super().__init__(settings)
+            self.serve_endpoint(Callbacks(endpoint, duologue.Endpoint), lambda _: None)
+
+    return Connected
 
 
 def address(server: Server) -> str:
@@ -186,3 +203,147 @@ async def test_too_many_fragments() -> None:
                 await ws.recv()
         await endpoint.closed.wait()
     assert endpoint.told[-1][3] is Cause.LIMIT
+
+
+class Frames(duologue.Endpoint):
+    """Keeps the frames that it is shown."""
+
+    def __init__(self) -> None:
+        self.frames: list[Any] = []
+        self.messages: list[Any] = []
+        self.views: list[memoryview] = []
+        self.closed = asyncio.Event()
+        self.ending: Any = None
+
+    def on_frame(self, ws: Any, opcode: Opcode, fin: bool, view: memoryview) -> None:
+        assert view.readonly
+        self.frames.append((opcode, fin, bytes(view)))
+        self.views.append(view)
+
+    def on_message(self, ws: Any, message: Any) -> None:
+        self.messages.append(message)
+
+    def on_ping(self, ws: Any, payload: bytes) -> None:
+        self.frames.append(payload)
+
+    def on_close(self, ws: Any, code: int, reason: str) -> None:
+        self.ending = ws.ending
+        self.closed.set()
+
+
+@pytest.mark.parametrize("engine", ["auto", "asyncio"])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+async def test_frames_are_shown_instead_of_messages(engine: Any, compression: Any) -> None:
+    endpoint = Frames()
+    large = bytes(range(256)) * 1200
+    options: Any = {"engine": engine, "compression": compression}
+    async with serve(endpoint, "127.0.0.1", 0, **options) as server:
+        async with connect(address(server), compression=compression) as ws:
+            await ws.send("text é")
+            await ws.send(b"")
+            await ws.send(large)
+
+            async def parts() -> Any:
+                yield "a"
+                await (await ws.ping(b"between"))
+                yield "é"
+
+            await ws.send(parts())
+        await endpoint.closed.wait()
+    assert endpoint.messages == []
+    assert endpoint.frames == [
+        (Opcode.TEXT, True, "text é".encode()),
+        (Opcode.BINARY, True, b""),
+        (Opcode.BINARY, True, large),
+        (Opcode.TEXT, False, b"a"),
+        b"between",
+        (Opcode.CONT, False, "é".encode()),
+        (Opcode.CONT, True, b""),
+    ]
+    for view in endpoint.views:
+        with pytest.raises(ValueError, match="released"):
+            bytes(view)
+
+
+@pytest.mark.parametrize(
+    ("octets", "code"),
+    [
+        (b"\x81\x83\0\0\0\0\xff\xfe\xfd", 1007),
+        (b"\x01\x81\0\0\0\0a\x80\x81\0\0\0\0\xff", 1007),
+        (b"\x82\x85\0\0\0\0abcde", 1009),
+        (b"\x02\x83\0\0\0\0abc\x80\x82\0\0\0\0de", 1009),
+        (b"\x80\x81\0\0\0\0a", 1002),
+    ],
+)
+async def test_frames_are_judged_before_they_are_shown(octets: bytes, code: int) -> None:
+    endpoint = Frames()
+    with rig(connect=connected_to(endpoint), max_size=4) as r:
+        r.wire.feed(octets)
+        (close,) = await r.heard()
+        assert close.opcode is Opcode.CLOSE
+        assert int.from_bytes(close.data[:2]) == code
+    assert len(endpoint.frames) == (octets[0] < 0x80)
+
+
+async def test_any_number_of_fragments_is_shown() -> None:
+    endpoint = Frames()
+    with rig(connect=connected_to(endpoint), max_size=100) as r:
+        r.wire.feed(b"\x02\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * 1000)
+        await turns(50)
+        assert len(endpoint.frames) == 1001
+        assert r.ws.ending is None
+
+
+async def test_what_is_made_from_a_view_keeps_its_octets() -> None:
+    class Keeps(Frames):
+        def on_frame(self, ws: Any, opcode: Opcode, fin: bool, view: memoryview) -> None:
+            self.frames.append((view[1:], pickle.PickleBuffer(view)))
+
+    endpoint = Keeps()
+    with rig(connect=connected_to(endpoint)) as r:
+        for octets in (b"abc", b"def"):
+            r.peer.send_binary(octets)
+            r.say()
+        assert r.ws.ending is None
+    assert [bytes(part) for part, _ in endpoint.frames] == [b"bc", b"ef"]
+    assert [bytes(whole) for _, whole in endpoint.frames] == [b"abc", b"def"]
+
+
+async def test_on_frame_that_raises_closes_with_1011(caplog: pytest.LogCaptureFixture) -> None:
+    class Fails(Frames):
+        def on_frame(self, ws: Any, opcode: Opcode, fin: bool, view: memoryview) -> None:
+            self.views.append(view)
+            raise ZeroDivisionError
+
+    endpoint = Fails()
+    with rig(connect=connected_to(endpoint)) as r:
+        r.wire.feed(b"\x82\x81\0\0\0\0a")
+        (close,) = await r.heard()
+        assert int.from_bytes(close.data[:2]) == 1011
+    assert isinstance(endpoint.ending.exc, ZeroDivisionError)
+    with pytest.raises(ValueError, match="released"):
+        bytes(endpoint.views[0])
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_the_request_stays_only_when_asked_for(keep: bool) -> None:
+    heads: dict[str, Any] = {}
+
+    class Looks(duologue.Endpoint):
+        keep_request = keep
+
+        def on_open(self, ws: Any) -> None:
+            heads["open"] = ws.request, ws.response
+
+        def on_message(self, ws: Any, message: Any) -> None:
+            heads["message"] = ws.request, ws.response
+            ws.send(message)
+
+    async with serve(Looks(), "127.0.0.1", 0) as server:
+        async with connect(address(server) + "?x", additional_headers={"X-Y": "z"}) as ws:
+            await ws.send("")
+            await ws.recv()
+            assert heads["open"][0].path == "/?x"
+            assert heads["open"][0].headers["X-Y"] == "z"
+            assert heads["open"][1] == ws.response
+    assert heads["message"] == (heads["open"] if keep else (None, None))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import struct
+import sys
+import tracemalloc
 from collections.abc import Iterator
 
 import pytest
@@ -402,3 +405,48 @@ def test_fail() -> None:
     assert machine.events_received() == []
     machine.receive_eof()
     assert str(machine.close_exc) == "sent 1011 (internal error) oops; no close frame received"
+
+
+def received(reader: EventMachine, payload: bytes) -> bytes:
+    """Return what a server makes of one binary message, which comes in two pieces."""
+    writer = EventMachine(Side.CLIENT, max_size=None)
+    writer.send_binary(payload)
+    octets = b"".join(writer.data_to_send())
+    reader.receive_data(octets[:100_000])
+    reader.receive_data(octets[100_000:])
+    (frame,) = reader.events_received()
+    assert isinstance(frame, Frame)
+    return bytes(frame.data)
+
+
+def test_memory_of_large_payloads_is_used_again() -> None:
+    reader = EventMachine(Side.SERVER, max_size=None)
+    first = received(reader, b"1" * 700_000)
+    place = id(first)
+    assert hash(first) == hash(b"1" * 700_000)
+    assert received(reader, b"2" * 700_000) == b"2" * 700_000
+    assert first == b"1" * 700_000, "what somebody refers to stays as it is"
+    del first
+    # Takes its place if that was given back.
+    other = bytearray(700_000)
+    found = [received(reader, b"3" * 700_000) for _ in range(3)]
+    assert place in map(id, found)
+    assert {hash(each) for each in found} == {hash(b"3" * 700_000)}
+    assert found == [b"3" * 700_000] * 3
+    del found, other
+    smaller = received(reader, b"4" * 500_000)
+    assert smaller == b"4" * 500_000
+    assert sys.getsizeof(smaller) == sys.getsizeof(b"") + 500_000
+
+
+def test_kept_memory_has_a_bound() -> None:
+    reader = EventMachine(Side.SERVER, max_size=None)
+    tracemalloc.start()
+    try:
+        for size in (1_000_000, 3_000_000, 6_000_000, 2_000_000, 7_000_000, 9_000_000):
+            for _ in range(4):
+                assert len(received(reader, bytes(size))) == size
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 17_000_000
+    finally:
+        tracemalloc.stop()

@@ -7,6 +7,7 @@ import json
 import random
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 import zlib
@@ -16,7 +17,7 @@ import pytest
 
 from duologue.base.exceptions import PayloadTooBig, ProtocolError
 from duologue.base.vocabulary import Opcode
-from duologue.wire.deflate import PerMessageDeflate, check_compress_settings
+from duologue.wire.deflate import PerMessageDeflate, check_compress_settings, own_codecs
 from duologue.wire.extension import Extension
 from duologue.wire.frame import Frame
 
@@ -418,22 +419,131 @@ def test_other_reserved_bits_and_the_opcode_are_kept() -> None:
 
 
 def test_release_forgets_the_compressor_between_messages_only() -> None:
+    before = own_codecs()
     sender, receiver = make(), make()
     message = documents(1)[0]
-    first = compress(sender, message)
-    assert inflate(receiver, first) == message
-    repeated = compress(sender, message)
-    assert inflate(receiver, repeated) == message
-    sender.release()
-    receiver.release()  # keeps the window, since the peer refers to it
-    assert compress(sender, message) == first
-    assert inflate(receiver, first) == message
-    assert inflate(receiver, compress(sender, message)) == message
-    wire = sender.encode(Frame(Opcode.TEXT, message, False)).data
-    sender.release()
-    wire += sender.encode(Frame(Opcode.CONT, message, True)).data
-    assert len(wire) < len(first)
-    assert inflate(receiver, wire) == message * 2
+    for _ in range(3):
+        sizes = []
+        for count in range(4):
+            wire = compress(sender, message)
+            sizes.append(len(wire))
+            assert inflate(receiver, wire) == message
+            held = [a - b for a, b in zip(own_codecs(), before, strict=True)]
+            assert held == ([1, 1] if count else [0, 0])
+        assert sizes[0] > 5 * sizes[1]
+        wire = sender.encode(Frame(Opcode.TEXT, message, False)).data
+        sender.release()
+        wire += sender.encode(Frame(Opcode.CONT, message, True)).data
+        assert len(wire) < sizes[0]
+        assert inflate(receiver, wire) == message * 2
+        sender.release()
+        receiver.release()
+        assert own_codecs() == before
+
+
+def test_codecs_go_with_their_connection() -> None:
+    before = own_codecs()
+    codec = make()
+    for _ in range(2):
+        inflate(make(), compress(codec, b"text"))
+        inflate(codec, raw(b"text")[:-4])
+    assert own_codecs() == (before[0] + 1, before[1] + 1)
+    del codec
+    assert own_codecs() == before
+
+
+@pytest.mark.parametrize("bits", range(8, 16))
+@pytest.mark.parametrize("size", [1, 30, 300, 5000, 70_000])
+def test_what_a_peer_may_refer_to_survives_a_release(bits: int, size: int) -> None:
+    source = random.Random(bits)
+    encoder = zlib.compressobj(level=9, wbits=-max(bits, 9))
+    codec = make(remote_bits=max(bits, 9))
+    text = source.randbytes(2**bits - 40)
+    said = 0
+    for number in range(60):
+        at = number * 7 % len(text)
+        message = (text[at : at + size] + text)[:size] + text[: size % 97]
+        wire = encoder.compress(message) + encoder.flush(zlib.Z_SYNC_FLUSH)
+        said += len(message) - len(wire)
+        assert inflate(codec, wire[:-4]) == message
+        if number % 3 == 0:
+            codec.release()
+    assert said > 0 or size == 1 or bits <= 9
+
+
+def test_history_is_bounded_by_the_window() -> None:
+    codec = make(remote_bits=10)
+    compress(codec, b"text")  # makes the compressor that all share
+    tracemalloc.start()
+    try:
+        for size in [1, 100, 1023, 1024, 1025, 1_000_000, 1]:
+            wire = raw(b"z" * size, bits=10)[:-4]
+            for _ in range(2000 if size < 1000 else 1):
+                inflate(codec, wire)
+                # Between two messages of a burst some pieces more.
+                assert tracemalloc.get_traced_memory()[0] < 100_000
+            codec.release()
+            assert tracemalloc.get_traced_memory()[0] < 6000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_final_block_does_not_hide_the_window_from_a_later_message() -> None:
+    codec = make()
+    first = raw(b"Hello, hello, hello", flush=zlib.Z_FINISH)
+    assert inflate(codec, first + b"\x00") == b"Hello, hello, hello"
+    encoder = zlib.compressobj(wbits=-15, zdict=b"Hello, hello, hello")
+    wire = encoder.compress(b"hello, hello") + encoder.flush(zlib.Z_SYNC_FLUSH)
+    assert inflate(codec, wire[:-4]) == b"hello, hello"
+
+
+@pytest.mark.parametrize("releases", [False, True])
+def test_a_dictionary_is_referred_to_at_the_right_distance(releases: bool) -> None:
+    zdict = documents(1)[0]
+    codec = make(settings={"zdict": zdict})  # type: ignore[dict-item]
+    decoder = zlib.decompressobj(wbits=-15, zdict=zdict)
+    for message in [zdict[10:200], b"between", zdict[20:300]]:
+        assert decoder.decompress(compress(codec, message) + EMPTY_BLOCK) == message
+        if releases:
+            codec.release()
+
+
+def test_there_is_a_bound_on_compressors_and_inflaters() -> None:
+    """All connections work on when it is reached; those beyond it compress less well."""
+    before = own_codecs()
+    bound = 1024
+    message = documents(1)[0]
+    codecs = [(make(), make()) for _ in range(bound + 20 - before[0])]
+    for count in range(3):
+        sizes = []
+        for sender, receiver in codecs:
+            wire = compress(sender, message)
+            sizes.append(len(wire))
+            assert inflate(receiver, wire) == message
+        if count:
+            assert own_codecs() == (bound, bound)
+    assert sizes[0] < sizes[-1] / 5
+    assert sizes[-20] == sizes[-1]
+    codecs.clear()
+    assert own_codecs()[0] < bound
+
+
+def test_threads_may_share_compressors() -> None:
+    texts = [b"".join(documents(n)) for n in (1, 5, 50)]
+    wrong: list[bytes] = []
+
+    def work() -> None:
+        codec = make(local_no_takeover=True)
+        for message in texts * 20:
+            if zlib.decompressobj(wbits=-15).decompress(compress(codec, message)) != message:
+                wrong.append(message)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 def test_release_in_the_middle_of_a_received_message_keeps_its_window() -> None:

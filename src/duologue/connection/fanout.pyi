@@ -1,0 +1,6 @@
+from duologue.connection.connection import Connection
+from duologue.connection.prepared import Prepared
+
+def fan_out(
+    message: Prepared, connections: list[Connection]
+) -> list[tuple[Connection, Exception]] | None: ...

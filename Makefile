@@ -12,7 +12,9 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
 # An end to whatever stands still between tests, where coreutils are; all tests take ten minutes.
 LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 60 35m)
 
-.PHONY: help setup build format lint types check test conformance bench bench-quick docs demo clean
+.PHONY: help setup build format lint types check test conformance bench bench-quick chaos fuzz asan docs demo clean
+.PHONY: bench-install bench-clients bench-growth bench-many bench-agreement bench-counts
+.PHONY: bench-publish bench-profile
 .DEFAULT_GOAL := help
 
 help:
@@ -24,8 +26,14 @@ help:
 	@echo 'check        build, lint, types and the quick tests (about two minutes)'
 	@echo 'test         everything: also interop, browser, Autobahn subset, installation'
 	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client'
-	@echo 'bench        measure against peers; takes about two hours'
-	@echo 'bench-quick  the same with few peers and rounds, in under three minutes'
+	@echo 'bench        measure everything against peers and publish it; about two and a half hours,'
+	@echo '             or BUDGET=28 for the servers in that many minutes'
+	@echo 'bench-quick  few scenarios, peers and rounds, in under three minutes'
+	@echo 'bench-clients bench-growth bench-many bench-agreement bench-counts'
+	@echo '             one part of it; bench-publish makes the page, bench-profile explains misses'
+	@echo 'chaos        200 converse among hostile peers for SOAK_SECONDS, by default ten minutes'
+	@echo 'fuzz         each fuzz target for FUZZ_SECONDS, by default 60; Clang makes it see C too'
+	@echo 'asan         tests with the compiled modules under AddressSanitizer and UBSan (GCC)'
 	@echo 'docs         docs/_build/html, strictly'
 	@echo 'demo         build, then serve the demo pages on http://127.0.0.1:8001/'
 	@echo 'clean        remove what was built; .venv and .cache stay'
@@ -82,15 +90,41 @@ conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py
 	$(BIN)/python conformance/run_autobahn.py
 
-bench: setup build
-	bench/install.sh $(BIN)/python
-	$(BIN)/python bench/run.py
-	$(BIN)/python bench/clients.py
-	$(BIN)/python bench/counts.py
+# Every part keeps what it has measured in .cache/bench/parts, and bench-publish makes a page of
+# them: a part may be repeated alone. They must not run at the same time.
+BENCH := $(BIN)/python bench
 
-bench-quick: setup build
+bench-install: setup build
 	bench/install.sh $(BIN)/python
-	$(BIN)/python bench/run.py --quick
+
+bench: bench-install
+	$(BENCH)/run.py $(if $(BUDGET),--budget $(BUDGET))
+	$(BENCH)/clients.py $(if $(BUDGET),--seconds 0.3)
+	$(BENCH)/growth.py $(if $(BUDGET),--seconds 0.3)
+	$(BENCH)/many.py
+	-$(BENCH)/agreement.py
+	$(BENCH)/counts.py
+	$(BENCH)/publish.py
+
+bench-quick: bench-install
+	$(BENCH)/run.py --quick
+
+bench-clients bench-growth bench-many bench-agreement bench-counts bench-publish: bench-%: bench-install
+	$(BENCH)/$*.py
+
+bench-profile: bench-install
+	$(BENCH)/profiling.py --missed
+
+chaos: setup build
+	$(BIN)/python -m chaos.soak
+
+# Atheris has no wheels for every system and Python, so it is installed only here.
+fuzz: setup build
+	$(PIP_INSTALL) --group fuzz
+	$(BIN)/python -m fuzz.run
+
+asan: setup
+	$(BIN)/python -m tools.sanitize
 
 docs: setup build
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
@@ -102,4 +136,4 @@ demo: build
 clean:
 	rm -rf build dist docs/_build autobahn-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src -name '*.so' -delete -o -name '*.pyd' -delete
-	find src tests bench conformance tools examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench conformance tools examples fuzz chaos -name __pycache__ -type d -prune -exec rm -rf {} +

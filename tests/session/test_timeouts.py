@@ -28,7 +28,7 @@ def loop_factory(network: SimulatedNetwork) -> Callable[[], SimulatedLoop]:
 
 @pytest.fixture
 def venue(network: SimulatedNetwork, certificates: Certificates) -> Venue:
-    return Venue("asyncio", "simulated", certificates, network)
+    return Venue("asyncio", "simulated", "auto", certificates, network)
 
 
 def now() -> float:

@@ -1,4 +1,8 @@
-"""Where a conversation takes place: an event loop, and what carries octets between its two ends."""
+"""Where a conversation takes place: an event loop, a carrier of octets, and the link to it.
+
+The matrix is link (the engine's own sockets, asyncio's transports) × loop × TLS; Unix sockets and
+the simulated network stand beside it. What one end does without the engine is seen by the other.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,46 @@ from typing import Any
 
 import trustme
 
-from duologue import ClientConnection, ServerConnection, connect, serve, unix_connect, unix_serve
+from duologue import (
+    ClientConnection,
+    EventLoop,
+    ServerConnection,
+    connect,
+    serve,
+    unix_connect,
+    unix_serve,
+)
+from duologue.net.engine import use_epoll
 from duologue.testing import SimulatedNetwork, WatchedEventLoop
 
-CARRIERS = ["tcp", "unix", "tls", "simulated"]
-LOOPS = ["asyncio", "debug", "uvloop"]
+#: asyncio's own loop, the same in debug mode, uvloop's, and the engine's.
+LOOPS = ["asyncio", "debug", "uvloop", "engine"]
 
-#: Every loop with real sockets; the simulated network on virtual time, with and without debug mode.
-VENUES = [
-    *((loop, carrier) for loop in LOOPS for carrier in ("tcp", "unix", "tls")),
-    ("asyncio", "simulated"),
-    ("debug", "simulated"),
-]
-if sys.platform == "win32":  # neither uvloop nor Unix sockets in asyncio
-    VENUES = [(loop, carrier) for loop, carrier in VENUES if loop != "uvloop" and carrier != "unix"]
+
+def _engine_can() -> bool:
+    """Whether the engine's own sockets carry connections here."""
+    with contextlib.closing(asyncio.SelectorEventLoop()) as loop:
+        try:
+            return use_epoll(loop, "epoll")
+        except ValueError:
+            return False
+
+
+def _venues() -> list[tuple[str, str, str]]:
+    """Loop, carrier, engine; the simulated network has virtual time and is its own engine."""
+    carriers = [("tcp", "asyncio"), ("tls", "asyncio")]
+    carriers += [("tcp", "epoll"), ("tls", "epoll"), ("unix", "epoll")] * _engine_can()
+    venues = [(loop, *carrier) for loop in LOOPS for carrier in carriers]
+    venues += [(loop, "unix", "asyncio") for loop in ("asyncio", "uvloop")]
+    venues += [(loop, "simulated", "auto") for loop in ("asyncio", "debug")]
+    if sys.platform == "win32":  # neither uvloop nor Unix sockets in asyncio
+        venues = [venue for venue in venues if venue[0] != "uvloop" and venue[1] != "unix"]
+    if sys.platform != "linux":
+        venues = [venue for venue in venues if venue[0] != "engine"]
+    return venues
+
+
+VENUES = _venues()
 
 
 class Certificates:
@@ -47,6 +77,7 @@ class Venue:
 
     loop: str
     carrier: str
+    engine: str
     certificates: Certificates
     network: SimulatedNetwork = field(
         default_factory=lambda: SimulatedNetwork(seed=6455, split=(1, 7), delay=0.001)
@@ -58,6 +89,8 @@ class Venue:
             import uvloop
 
             return uvloop.new_event_loop()
+        if self.loop == "engine":
+            return EventLoop()
         simulated = self.carrier == "simulated"
         loop = self.network.loop_factory() if simulated else WatchedEventLoop()
         loop.set_debug(self.loop == "debug")
@@ -67,6 +100,7 @@ class Venue:
     @contextlib.asynccontextmanager
     async def served(self, handler: Any, **options: Any) -> AsyncIterator[Any]:
         """Serve; the way in is for :meth:`dial` and :meth:`open_streams`."""
+        options.setdefault("engine", self.engine)
         if self.carrier == "unix":
             with tempfile.TemporaryDirectory() as folder:  # short: a path has 107 octets at most
                 path = str(Path(folder) / "socket")
@@ -84,6 +118,7 @@ class Venue:
 
     def dial(self, way: Any, **options: Any) -> connect:
         """Connect to what is served."""
+        options.setdefault("engine", self.engine)
         if self.carrier == "unix":
             return unix_connect(way, **options)
         host, port = way

@@ -1,0 +1,1 @@
+"""A long conversation among hostile neighbours: ``make chaos``."""

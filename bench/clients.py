@@ -12,18 +12,20 @@ import json
 import random
 import subprocess
 import sys
-from pathlib import Path
+import time
+from collections.abc import Mapping
 from typing import Any
 
+import parts
 from intervals import estimate, ratio
-from measure import GENERATOR_CORE, SERVER_CORE, free_port, pinned
-from peers import environment, importable
-from places import BIN, CLIENTS, PYTHON, RESULTS
-from report import machine, plain, with_interval
+from measure import GENERATOR_CORE, SERVER_CORE, Failed, free_port, pinned
+from parts import Rounds
+from peers import environment
+from places import BIN, CLIENTS, PYTHON
+from report import cell, column, cpu_ratio, introduction, machine, pairs, with_interval
 
 MODES = ("ping-pong", "pipelined", "feed")
 BEST_PEER = "picows (uvloop)"
-Figures = dict[str, list[dict[str, Any]]]
 
 
 def rows() -> dict[str, list[str]]:
@@ -32,8 +34,6 @@ def rows() -> dict[str, list[str]]:
         f"duologue ({loop})": ["coroutine_client.py", "--loop", loop]
         for loop in ("asyncio", "uvloop", "duologue")
     }
-    if importable("import duologue; duologue.EventLoop") is not None:
-        del found["duologue (duologue)"]
     return found | {
         BEST_PEER: ["picows_client.py", "--loop", "uvloop"],
         "picows.websockets (uvloop)": [
@@ -48,70 +48,89 @@ def rows() -> dict[str, list[str]]:
 
 
 def measure(words: list[str], mode: str, port: int, seconds: float) -> dict[str, Any]:
-    """Run one client once and return its figures; raise when it fails."""
+    """Run one client once and return its figures; raise Failed when it fails."""
     command = [str(PYTHON), str(CLIENTS / words[0]), "--port", str(port), "--mode", mode]
     command += ["--seconds", str(seconds), *words[1:]]
     result = subprocess.run(
         pinned(SERVER_CORE, command), env=environment(), capture_output=True, text=True, timeout=60
     )
     if result.returncode != 0 or not result.stdout:
-        raise RuntimeError(f"{' '.join(words)}: {result.stderr.strip()[-500:]}")
+        raise Failed((result.stderr.strip().splitlines() or ["it printed nothing"])[-1])
     figures: dict[str, Any] = json.loads(result.stdout)
     return figures
 
 
-def table(mode: str, figures: Figures) -> str:
+def table(mode: str, rows: Mapping[str, Rounds]) -> str:
     """Return the mode's table; best first."""
-    speeds = {name: [one["per_second"] for one in rounds] for name, rounds in figures.items()}
-    lines = [f"### {mode}", "", f"| client | messages/s | ratio to {BEST_PEER} | µs CPU/message |"]
-    lines.append("|---|---|---|---|")
-    for name in sorted(figures, key=lambda name: -estimate(speeds[name]).value):
-        best = speeds.get(BEST_PEER)
-        cell = with_interval(ratio(speeds[name], best)) if best else "–"
-        cpu = estimate([one["cpu_us"] for one in figures[name]]).value
-        lines.append(
-            f"| {name} | {with_interval(estimate(speeds[name]))} | {cell} | {plain(cpu)} |"
-        )
+    heads = ["client", "messages/s", f"ratio to {BEST_PEER}", "µs CPU/message", "CPU ratio"]
+    lines = [f"### Client, {mode}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    best = rows.get(BEST_PEER, [])
+    medians = {name: estimate(column(rounds, "per_second")) for name, rounds in rows.items()}
+    for name in sorted(rows, key=lambda name: -medians[name].value):
+        ours, theirs = pairs(rows[name], best)
+        speeds = [column(one, "per_second") for one in (ours, theirs)]
+        cells = [
+            with_interval(medians[name]),
+            cell(ratio(*speeds) if ours else None),
+            with_interval(estimate(column(rows[name], "cpu_us"))),
+            cell(cpu_ratio(ours, theirs) if ours else None),
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run."""
+    results = parts.unpack(part["results"])
+    tables = [table(mode, rows) for mode, rows in results.items() if rows]
+    return "\n".join([*tables, *(f"- left out: {note}" for note in part["notes"])])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="stop then")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
+    parser.add_argument("--clients", nargs="+", metavar="TEXT", help="rows that contain a text")
+    parser.add_argument("--part", default="clients", help="file in .cache/bench/parts")
+    return parser.parse_args()
 
 
 def main() -> int:
     """Run; return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--modes", nargs="+", choices=MODES, default=MODES)
-    parser.add_argument("--clients", nargs="+", metavar="TEXT", help="rows that contain a text")
-    parser.add_argument("--output", type=Path, default=RESULTS / "clients.md")
-    arguments = parser.parse_args()
+    arguments = parse_arguments()
     chosen = {
         name: words
         for name, words in rows().items()
         if not arguments.clients or any(text in name for text in arguments.clients)
     }
-    facts = machine()
-    results: dict[str, Figures] = {mode: {name: [] for name in chosen} for mode in arguments.modes}
+    part: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds, "notes": []}
+    results: parts.Results = {mode: {name: [] for name in chosen} for mode in arguments.modes}
+    deadline = time.monotonic() + 60 * (arguments.budget or float("inf"))
     port = free_port()
     server = [str(BIN / "raw_epoll"), "--port", str(port), "--spin"]
     with subprocess.Popen(pinned(GENERATOR_CORE, server)) as process:
         try:
             for number in range(arguments.rounds):
+                if time.monotonic() > deadline:
+                    break
                 for mode in arguments.modes:
-                    for name in random.sample(list(chosen), len(chosen)):
-                        found = measure(chosen[name], mode, port, arguments.seconds)
-                        results[mode][name].append(found)
+                    for name in random.sample(list(results[mode]), len(results[mode])):
+                        try:
+                            found = measure(chosen[name], mode, port, arguments.seconds)
+                        except (Failed, subprocess.TimeoutExpired) as error:
+                            part["notes"].append(f"{mode}: {name}: {error}")
+                            del results[mode][name]
+                        else:
+                            results[mode][name].append({"round": number, **found})
+                part["results"] = parts.pack(results)
+                parts.save(arguments.part, part)
                 print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
         finally:
             process.kill()
-    text = "\n".join(
-        ["# Clients\n", *(f"- {name}: {value}" for name, value in facts.items()), ""]
-        + [table(mode, figures) for mode, figures in results.items()]
-    )
-    print(text)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    everything = json.dumps({"machine": facts, "results": results}, indent=1)
-    arguments.output.with_suffix(".json").write_text(everything + "\n", encoding="utf-8")
+    print("# Clients\n", introduction(part), page(part), sep="\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Counts instead of timing: instructions and system calls per message of the echo servers.
+"""Counts instead of timing: instructions, system calls and allocations per message of the echo.
 
     python bench/counts.py
 
@@ -10,7 +10,6 @@ meanwhile changes nothing, so these figures may be compared between versions, an
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import shutil
 import signal
@@ -18,30 +17,39 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import parts
 from measure import Failed, free_port
 from peers import SERVERS_BY_NAME, Server, Variant, environment
-from places import BIN, RESULTS
+from places import BIN
 from report import machine
+from targets import CALLBACK, COROUTINE
 
 #: Messages of the short and of the long run.
 SHORT, LONG = 1600, 4800
-WAYS = {"one at a time": ["--depth", "1"], "bursts of 16": ["--depth", "16", "--burst"]}
+WAYS = {"one at a time": ("--depth", "1"), "bursts of 16": ("--depth", "16", "--burst")}
 DEFAULT_ROWS = ("raw epoll (C)", "duologue", "picows (uvloop)", "websockets (uvloop)")
+QUICK_ROWS = (CALLBACK, COROUTINE)
 
 
 @dataclass(frozen=True)
 class Tool:
-    """A program that runs another one and counts something of it."""
+    """A program that runs another one and counts something of it; {file} is where it tells."""
 
     name: str
     what: str
-    command: tuple[str, ...]
     pattern: str
+    command: tuple[str, ...] = ()
+    variables: dict[str, str] = field(default_factory=dict)
+
+    def missing(self) -> bool:
+        """Return whether it cannot be used here."""
+        return not ((BIN / "counter.so").exists() if not self.command else shutil.which(self.name))
 
     def read(self, text: str) -> float:
         """Return the total that the tool's file tells."""
@@ -51,20 +59,29 @@ class Tool:
         return sum(float(value) for value in found)
 
 
-TOOLS = (
-    Tool(
-        "valgrind",
-        "instructions/message",
-        ("valgrind", "--tool=callgrind", "--callgrind-out-file={file}"),
-        r"^totals: (\d+)$",
-    ),
-    Tool(
-        "strace",
-        "system calls/message",
-        ("strace", "-f", "-c", "-U", "calls,name", "-o", "{file}"),
-        r"^ *(\d+) total",
-    ),
+def _counter(what: str, word: str) -> Tool:
+    # Python's own allocator would hide nearly all allocations from malloc.
+    variables = {"COUNTER_FILE": "{file}", "PYTHONMALLOC": "malloc"}
+    variables["LD_PRELOAD"] = str(BIN / "counter.so")
+    return Tool("counter.so", what, rf"^{word}: (\d+)$", variables=variables)
+
+
+INSTRUCTIONS = Tool(
+    "valgrind",
+    "instructions/message",
+    r"^totals: (\d+)$",
+    ("valgrind", "--tool=callgrind", "--callgrind-out-file={file}"),
 )
+SYSTEM_CALLS = Tool(
+    "strace",
+    "system calls/message",
+    r"^ *(\d+) total",
+    ("strace", "-f", "-c", "-U", "calls,name", "-o", "{file}"),
+)
+ALLOCATIONS = _counter("allocations/message", "allocations")
+#: System calls without strace, which not every container allows: those of epoll and sockets.
+SOCKET_CALLS = _counter("socket and epoll calls/message", "calls")
+TOOLS = (INSTRUCTIONS, SYSTEM_CALLS, ALLOCATIONS)
 
 
 def _wait_until_answers(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -79,15 +96,16 @@ def _wait_until_answers(port: int, process: subprocess.Popen[bytes]) -> None:
     raise Failed("the server does not answer")
 
 
-def total(tool: Tool, server: Server, way: list[str], messages: int) -> float:
-    """Return what the tool counts while a server echoes that many messages and stops."""
+def told(tool: Tool, server: Server, way: tuple[str, ...], messages: int) -> str:
+    """Return what the tool tells when a server has echoed that many messages and stopped."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "counts"
         command = [word.format(file=path) for word in tool.command]
+        variables = {name: word.format(file=path) for name, word in tool.variables.items()}
         process = subprocess.Popen(
             [*command, *server.command(Variant(port))],
-            env=environment() | {"PYTHONHASHSEED": "0"},
+            env=environment() | {"PYTHONHASHSEED": "0"} | server.variables | variables,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -98,60 +116,86 @@ def total(tool: Tool, server: Server, way: list[str], messages: int) -> float:
             subprocess.run(
                 [*generator, "--messages", str(messages)], check=True, capture_output=True
             )
-            _stop(process)
-            return tool.read(path.read_text())
+            _stop(process, traced=tool is SYSTEM_CALLS)
+            return path.read_text()
         finally:
             with suppress(ProcessLookupError):
                 process.kill()
             process.wait()
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], traced: bool) -> None:
     """End what the tool runs, so that the tool can tell; strace passes no signal on."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    for pid in children or [str(process.pid)]:
+    pids = [str(process.pid)]
+    if traced:
+        pids = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for pid in pids:
         subprocess.run(["kill", f"-{signal.SIGTERM}", pid], check=True)
     process.wait(60)
 
 
-def per_message(tool: Tool, server: Server, way: list[str]) -> float:
-    """Return the count for one message more."""
-    longer = total(tool, server, way, LONG)
-    return (longer - total(tool, server, way, SHORT)) / (LONG - SHORT)
+def per_message(
+    tools: Sequence[Tool],
+    server: Server,
+    way: tuple[str, ...],
+    short: int = SHORT,
+    long: int = LONG,
+) -> list[float]:
+    """Return the counts for one message more.
+
+    Args:
+        tools: what is counted; all by the same program, which runs once for all of them.
+        server: the server.
+        way: one of WAYS.
+        short: messages of the short run.
+        long: messages of the long run.
+    """
+    longer = told(tools[0], server, way, long)
+    shorter = told(tools[0], server, way, short)
+    return [(tool.read(longer) - tool.read(shorter)) / (long - short) for tool in tools]
+
+
+def page(part: Mapping[str, Any]) -> str:
+    """Return the table of a run."""
+    heads = part["counted"]
+    lines = ["### Counts", "", "| server | " + " | ".join(heads) + " |"]
+    lines.append("|---" * (len(heads) + 1) + "|")
+    for name, found in part["results"].items():
+        cells = [f"{found[head]:,.2f}" if head in found else "–" for head in heads]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, *(f"\n- {note}" for note in part["notes"])]) + "\n"
 
 
 def main() -> int:
     """Run; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", nargs="+", metavar="TEXT", default=DEFAULT_ROWS)
-    parser.add_argument("--output", type=Path, default=RESULTS / "counts.md")
+    parser.add_argument("--quick", action="store_true", help="only our rows on our loop")
+    parser.add_argument("--part", default="counts", help="file in .cache/bench/parts")
     arguments = parser.parse_args()
-    tools = [tool for tool in TOOLS if shutil.which(tool.name)]
-    facts = machine()
-    heads = ["server", *(f"{tool.what}, {way}" for tool in tools for way in WAYS)]
-    lines = ["# Counts\n", *(f"- {name}: {value}" for name, value in facts.items()), ""]
-    lines += [f"- left out: {tool.name} is not installed" for tool in TOOLS if tool not in tools]
-    lines += ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    results: dict[str, dict[str, Any]] = {}
+    tools = [tool for tool in TOOLS if not tool.missing()]
+    part: dict[str, Any] = {
+        "machine": machine(),
+        "counted": [f"{tool.what}, {way}" for tool in tools for way in WAYS],
+        "notes": [f"{tool.name} is not installed" for tool in TOOLS if tool not in tools],
+        "results": {},
+    }
+    texts = QUICK_ROWS if arguments.quick else arguments.servers
     for name, server in SERVERS_BY_NAME.items():
-        if not any(text in name for text in arguments.servers) or server.missing():
+        chosen = any(text in name for text in texts) and "tuned" not in name and not server.only
+        if not chosen or server.missing():
             continue
-        found = results[name] = {}
+        found = part["results"][name] = {}
         for tool in tools:
             for way, options in WAYS.items():
                 try:
-                    found[f"{tool.what}, {way}"] = per_message(tool, server, options)
+                    [found[f"{tool.what}, {way}"]] = per_message([tool], server, options)
                 except (Failed, subprocess.SubprocessError) as error:
-                    print(f"{name}, {tool.name}: {error}", file=sys.stderr)
-        cells = [f"{found[head]:,.2f}" if head in found else "–" for head in heads[1:]]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-        print(lines[-1], file=sys.stderr, flush=True)
-    text = "\n".join(lines) + "\n"
-    print(text)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    everything = json.dumps({"machine": facts, "results": results}, indent=1)
-    arguments.output.with_suffix(".json").write_text(everything + "\n", encoding="utf-8")
+                    part["notes"].append(f"{name}, {tool.name}: {error}")
+                    print(part["notes"][-1], file=sys.stderr)
+        print(name, found, file=sys.stderr, flush=True)
+        parts.save(arguments.part, part)
+    print("# Counts\n", page(part), sep="\n")
     return 0
 
 

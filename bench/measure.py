@@ -20,7 +20,7 @@ from scenarios import MEMORY, TAIL, Scenario
 
 SERVER_CORE, GENERATOR_CORE = 0, 1
 START_SECONDS = 30.0
-PATIENCE = 120.0
+PATIENCE = 40.0
 
 
 class Failed(Exception):
@@ -78,17 +78,12 @@ class Running:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
             pinned(SERVER_CORE, command),
-            env=environment(),
+            env=environment() | server.variables,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
             start_new_session=True,
         )
-        try:
-            self._wait_until_listening()
-        except BaseException:
-            self.stop()
-            raise
 
     def __enter__(self) -> Running:
         return self
@@ -101,7 +96,12 @@ class Running:
     ) -> None:
         self.stop()
 
-    def _wait_until_listening(self) -> None:
+    def wait_until_listening(self) -> None:
+        """Return when it accepts connections.
+
+        Raises:
+            Failed: If it ends, or does not within 30 s.
+        """
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
@@ -113,10 +113,11 @@ class Running:
         raise Failed(f"{self.server.name} does not listen: {self.last_words()}")
 
     def last_words(self) -> str:
-        """Return the last line that the server printed."""
+        """Return the error that the server printed last, or its last line."""
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "(it printed nothing)"
+        errors = [line for line in lines if "Error" in line]
+        return (errors or lines or ["(it printed nothing)"])[-1]
 
     def pids(self) -> list[int]:
         """Return the server's process and its workers."""
@@ -144,14 +145,9 @@ class Running:
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it and its workers."""
-        self.thaw()
-        self._signal(signal.SIGTERM)
-        try:
-            self.process.wait(3)
-        except subprocess.TimeoutExpired:
-            self._signal(signal.SIGKILL)
-            self.process.wait()
+        """End it and its workers at once: nothing of it is wanted any more."""
+        self._signal(signal.SIGKILL)
+        self.process.wait()
         self._log.close()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from places import BIN, NODE_MODULES, PYTHON, SERVERS, SOURCES
@@ -17,7 +17,6 @@ from places import BIN, NODE_MODULES, PYTHON, SERVERS, SOURCES
 #: What a scenario may need beyond echo.
 BROADCAST, DEFLATE, TLS = "broadcast", "deflate", "tls"
 ALL = frozenset({BROADCAST, DEFLATE, TLS})
-NAGLE_OFF = "NODELAY"
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,13 @@ class Server:
     needs: str = ""
     features: frozenset[str] = ALL
     ours: bool = False
+    #: Added to the environment.
+    variables: dict[str, str] = field(default_factory=dict)
+    #: When a run with a budget measures it: "always", where "tuned" or "loops" are wanted, where
+    #: every "peer" is, or never ("spare").
+    rank: str = "peer"
+    #: The only scenario it is for; empty: all that its features allow.
+    only: str = ""
 
     def missing(self) -> str | None:
         """Return why the server cannot be started here, or None."""
@@ -108,42 +114,67 @@ def _granian(variant: Variant) -> list[str]:
     return words
 
 
+#: glibc gives large blocks back to the kernel at once, and every 1 MiB message then pays for 256
+#: fresh pages; these let it keep what it had.
+KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "67108864", "MALLOC_TRIM_THRESHOLD_": "268435456"}
+TUNING = "no keepalive, inbox of 64 messages, gc.freeze(), malloc keeps freed memory"
+
+
+#: Levels of compression that reach the ratio of other peers, with the rows' names.
+LEVELS = {level: f"duologue callback (duologue, level {level})" for level in (2, 4)}
+
+
+def _our_row(kind: str, loop: str, tuned: bool) -> Server:
+    script, needs = {
+        "coroutine": ("coroutine_server.py", "duologue.serve"),
+        "callback": ("callback_server.py", "duologue.Endpoint"),
+    }[kind]
+    own = "; duologue.EventLoop" if loop == "duologue" else ""
+    if tuned:
+        rank = "tuned" if loop == "duologue" else "spare"
+    else:
+        rank = "always" if loop == "duologue" else "loops"
+    return Server(
+        f"duologue {kind} ({loop}{', tuned' if tuned else ''})",
+        _python(script, "--loop", loop, *(["--tuned"] if tuned else [])),
+        f"{loop} loop, {kind} handler{f', {TUNING}' if tuned else ''}",
+        packages=("duologue", "uvloop") if loop == "uvloop" else ("duologue",),
+        needs=f"import duologue; {needs}{own}{'; import uvloop' if loop == 'uvloop' else ''}",
+        ours=True,
+        variables=KEEP_MEMORY if tuned else {},
+        rank=rank,
+    )
+
+
 def _ours() -> list[Server]:
-    rows = []
-    for loop in ("asyncio", "uvloop", "duologue"):
-        own = "duologue.EventLoop" if loop == "duologue" else ""
-        for kind, script, needs in (
-            ("coroutine", "coroutine_server.py", "duologue.serve"),
-            ("callback", "callback_server.py", "duologue.Endpoint"),
-        ):
-            rows.append(
-                Server(
-                    f"duologue {kind} ({loop})",
-                    _python(script, "--loop", loop),
-                    f"{loop} loop, {kind} handler, {NAGLE_OFF}",
-                    packages=("duologue",),
-                    needs=f"import duologue; {needs}; {own}",
-                    ours=True,
-                )
-            )
+    rows = [
+        _our_row(kind, loop, tuned)
+        for tuned in (False, True)
+        for loop in ("asyncio", "uvloop", "duologue")
+        for kind in ("coroutine", "callback")
+    ]
+    rows += [
+        Server(
+            name,
+            _python("callback_server.py", "--loop", "duologue", "--level", str(level)),
+            f"duologue loop, callback handler, compression at level {level}",
+            packages=("duologue",),
+            needs="import duologue; duologue.Endpoint; duologue.EventLoop",
+            ours=True,
+            rank="always",
+            only="deflate",
+        )
+        for level, name in LEVELS.items()
+    ]
     rows.append(
         Server(
-            "duologue coroutine (asyncio link)",
+            "duologue coroutine (uvloop, asyncio link)",
             _python("coroutine_server.py", "--loop", "uvloop", "--engine", "asyncio"),
-            f"uvloop loop, coroutine handler, engine='asyncio', {NAGLE_OFF}",
-            packages=("duologue",),
+            "uvloop loop, coroutine handler, engine='asyncio'",
+            packages=("duologue", "uvloop"),
             needs="import duologue; duologue.Endpoint",
             ours=True,
-        )
-    )
-    rows.append(
-        Server(
-            "duologue coroutine (tuned)",
-            _python("coroutine_server.py", "--loop", "uvloop", "--tuned"),
-            f"uvloop loop, coroutine handler, no keepalive, {NAGLE_OFF}",
-            packages=("duologue",),
-            needs="import duologue; duologue.serve",
-            ours=True,
+            rank="spare",
         )
     )
     return rows
@@ -153,83 +184,86 @@ def _raw(variant: Variant) -> list[str]:
     return [str(BIN / "raw_epoll"), "--port", str(variant.port)]
 
 
-RAW = "raw epoll (C)"
+RAW, PICOWS = "raw epoll (C)", "picows (uvloop)"
 
 _PEERS = [
     Server(
         RAW,
         _raw,
-        f"no Python, no checks: the physical limit, {NAGLE_OFF}",
+        "no Python, no checks: the physical limit",
         needs=str(BIN / "raw_epoll"),
         features=frozenset({BROADCAST}),
+        rank="always",
     ),
     Server(
-        "picows (uvloop)",
+        PICOWS,
         _python("picows_server.py", "--loop", "uvloop"),
-        f"uvloop, callbacks, zero-copy payloads, {NAGLE_OFF}",
+        "uvloop, callbacks, zero-copy payloads",
         packages=("picows", "uvloop", "aiofastnet"),
         features=frozenset({BROADCAST, TLS}),
+        rank="always",
     ),
     Server(
         "picows.websockets (uvloop)",
         _python("coroutine_server.py", "--library", "picows.websockets", "--loop", "uvloop"),
-        f"uvloop, coroutine handler, {NAGLE_OFF}",
+        "uvloop, coroutine handler",
         packages=("picows", "uvloop"),
     ),
     Server(
         "websockets",
         _python("coroutine_server.py", "--library", "websockets"),
-        f"asyncio loop, coroutine handler, C speedups, {NAGLE_OFF}",
+        "asyncio loop, coroutine handler, C speedups",
         packages=("websockets",),
     ),
     Server(
         "websockets (uvloop)",
         _python("coroutine_server.py", "--library", "websockets", "--loop", "uvloop"),
-        f"uvloop, coroutine handler, C speedups, {NAGLE_OFF}",
+        "uvloop, coroutine handler, C speedups",
         packages=("websockets", "uvloop"),
     ),
     Server(
         "aiohttp (uvloop)",
         _python("aiohttp_server.py", "--loop", "uvloop"),
-        f"uvloop, C parser, no access log, {NAGLE_OFF}",
+        "uvloop, C parser, no access log",
         packages=("aiohttp", "uvloop"),
     ),
     Server(
         "uvicorn websockets-sansio",
         _uvicorn("websockets-sansio"),
-        f"uvloop, httptools, websockets, ASGI, {NAGLE_OFF}",
+        "uvloop, httptools, websockets, ASGI",
         packages=("uvicorn", "uvloop", "httptools", "websockets"),
     ),
     Server(
         "uvicorn wsproto",
         _uvicorn("wsproto"),
-        f"uvloop, httptools, wsproto, ASGI, {NAGLE_OFF}",
+        "uvloop, httptools, wsproto, ASGI",
         packages=("uvicorn", "uvloop", "httptools", "wsproto"),
+        rank="spare",
     ),
     Server(
         "tornado (uvloop)",
         _python("tornado_server.py", "--loop", "uvloop"),
-        f"uvloop, set_nodelay(True), {NAGLE_OFF}",
+        "uvloop, set_nodelay(True)",
         packages=("tornado", "uvloop"),
     ),
     Server(
         "granian",
         _granian,
-        f"Rust (hyper, tungstenite), RSGI, uvloop, one worker and thread, {NAGLE_OFF}",
+        "Rust (hyper, tungstenite), RSGI, uvloop, one worker and thread",
         packages=("granian", "uvloop"),
         features=frozenset({TLS}),
     ),
     Server(
         "socketify",
         _python("socketify_server.py"),
-        f"µWebSockets (C++) through cffi, callbacks, {NAGLE_OFF}",
+        "µWebSockets (C++) through cffi, callbacks",
         packages=("socketify",),
         features=frozenset({BROADCAST, DEFLATE}),
     ),
     Server(
         "bun",
         _javascript(str(NODE_MODULES / ".bin" / "bun"), str(SERVERS / "bun_server.js")),
-        f"µWebSockets (C++), JavaScript callbacks, {NAGLE_OFF}",
+        "µWebSockets (C++), JavaScript callbacks",
         packages=("npm bun",),
         needs=str(NODE_MODULES / ".bin" / "bun"),
         features=frozenset({BROADCAST, DEFLATE}),
@@ -237,7 +271,7 @@ _PEERS = [
     Server(
         "node ws",
         _javascript("node", str(SERVERS / "ws_server.js")),
-        f"npm ws with bufferutil, {NAGLE_OFF}",
+        "npm ws with bufferutil",
         packages=("npm ws", "npm bufferutil"),
         needs=str(NODE_MODULES / "ws"),
         features=frozenset({BROADCAST, DEFLATE}),
@@ -250,7 +284,7 @@ _PEERS = [
             "--allow-net",
             str(SERVERS / "deno_server.js"),
         ),
-        f"Rust (fastwebsockets), JavaScript callbacks, {NAGLE_OFF}",
+        "Rust (fastwebsockets), JavaScript callbacks",
         packages=("npm deno",),
         needs=str(NODE_MODULES / ".bin" / "deno"),
         features=frozenset({BROADCAST}),
@@ -265,12 +299,13 @@ QUICK = (
     "duologue coroutine (asyncio)",
     "duologue coroutine (uvloop)",
     "duologue callback (duologue)",
-    "picows (uvloop)",
+    PICOWS,
     "websockets",
     "aiohttp (uvloop)",
 )
 
 
+@cache
 def version(package: str) -> str:
     """Return the installed version of a Python package or of ``npm NAME``."""
     kind, _, name = package.rpartition(" ")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent
 ROOT = BENCH.parent
 CACHE = ROOT / ".cache" / "bench"
-BIN = CACHE / "bin"
+BIN = Path(os.environ.get("BENCH_BIN", CACHE / "bin"))
 SERVERS = BENCH / "servers"
 CLIENTS = BENCH / "clients"
 RESULTS = BENCH / "results"
-SOURCES = ROOT / "src"
+#: Where duologue is taken from; another checkout's, built, to compare two versions.
+SOURCES = Path(os.environ.get("BENCH_SOURCES", ROOT / "src")).resolve()
 
 #: One interpreter for duologue and its Python peers.
-PYTHON = CACHE / "venv" / "bin" / "python"
+PYTHON = Path(os.environ.get("BENCH_PYTHON", CACHE / "venv" / "bin" / "python"))
 NODE_MODULES = CACHE / "node" / "node_modules"

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from intervals import Estimate, estimate, ratio
-from peers import RAW, SERVERS_BY_NAME, Server, version
+from parts import Rounds, unpack
+from peers import RAW, SERVERS_BY_NAME
 from places import PYTHON
 from scenarios import CPU, MEMORY, SCENARIOS, UNITS, Scenario
-
-#: Rounds by scenario and server: ``results[scenario][server][round]``.
-Results = dict[str, dict[str, list[dict[str, Any]]]]
 
 
 def machine() -> dict[str, str]:
@@ -53,39 +50,63 @@ def with_interval(figure: Estimate) -> str:
     return f"{plain(figure.value)} ({plain(figure.low)}–{plain(figure.high)})"
 
 
-def _column(rounds: Sequence[dict[str, Any]], name: str) -> list[float]:
+def column(rounds: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """Return one figure of all rounds."""
     return [float(one[name]) for one in rounds]
 
 
-def _speed(scenario: Scenario, rounds: Sequence[dict[str, Any]]) -> list[float]:
+def speed(scenario: Scenario, rounds: Rounds) -> list[float]:
     """Return figures of which more is better, so that ratios read the same in all tables."""
-    values = _column(rounds, scenario.figure)
+    values = column(rounds, scenario.figure)
     return values if scenario.more_is_better else [1 / max(value, 1e-9) for value in values]
 
 
-def _best_peer(scenario: Scenario, rows: dict[str, list[dict[str, Any]]]) -> str | None:
+def pairs(rounds: Rounds, others: Rounds) -> tuple[Rounds, Rounds]:
+    """Return what was measured in the same rounds; a cut run has more of one than of the other."""
+    by_number = {one.get("round", at): one for at, one in enumerate(others)}
+    both = [
+        (one, by_number[number])
+        for number, one in ((one.get("round", at), one) for at, one in enumerate(rounds))
+        if number in by_number
+    ]
+    return [one for one, _ in both], [other for _, other in both]
+
+
+def speed_ratio(scenario: Scenario, rounds: Rounds, others: Rounds) -> Estimate | None:
+    """Return how many times as fast rounds are as others, or None without common rounds."""
+    ours, theirs = pairs(rounds, others)
+    return ratio(speed(scenario, ours), speed(scenario, theirs)) if ours else None
+
+
+def cpu_ratio(rounds: Rounds, others: Rounds) -> Estimate | None:
+    """Return how many times as much CPU others need, or None without common rounds."""
+    ours, theirs = pairs(rounds, others)
+    return ratio(column(theirs, CPU), column(ours, CPU)) if ours else None
+
+
+def busy(rounds: Rounds) -> float:
+    """Return the share of the time in which a server had the processor."""
+    shares = [one[CPU] * one["per_second"] / 1e6 for one in rounds]
+    return estimate(shares).value
+
+
+def cell(figure: Estimate | None) -> str:
+    """Return a ratio as a cell of a table."""
+    return with_interval(figure) if figure else "–"
+
+
+def best_peer(scenario: Scenario, rows: Mapping[str, Rounds]) -> str | None:
+    """Return the fastest row that is neither ours nor the physical limit."""
     peers = [name for name in rows if name != RAW and not SERVERS_BY_NAME[name].ours]
-    return max(peers, key=lambda name: estimate(_speed(scenario, rows[name])).value, default=None)
+    return max(peers, key=lambda name: estimate(speed(scenario, rows[name])).value, default=None)
 
 
-def _ratio_cell(scenario: Scenario, rows: dict[str, Any], name: str, other: str | None) -> str:
-    if other is None or other not in rows:
-        return "–"
-    return with_interval(ratio(_speed(scenario, rows[name]), _speed(scenario, rows[other])))
-
-
-def _cpu_ratio_cell(rows: dict[str, Any], name: str) -> str:
-    if RAW not in rows:
-        return "–"
-    found = ratio(_column(rows[RAW], CPU), _column(rows[name], CPU))
-    return with_interval(found)
-
-
-def table(scenario: Scenario, rows: dict[str, list[dict[str, Any]]]) -> str:
+def table(scenario: Scenario, rows: Mapping[str, Rounds]) -> str:
     """Return the scenario's table; best first."""
-    best = _best_peer(scenario, rows)
+    best = best_peer(scenario, rows)
     timed = scenario.figure != MEMORY
-    heads = ["server", UNITS[scenario.figure], "ratio to raw", f"ratio to {best or 'best peer'}"]
+    heads = ["server", UNITS[scenario.figure], "ratio to raw"]
+    heads.append(f"ratio to {best or 'best peer'}")
     if timed:
         heads += [
             "µs CPU/message",
@@ -93,59 +114,64 @@ def table(scenario: Scenario, rows: dict[str, list[dict[str, Any]]]) -> str:
             "p50 µs",
             "p99 µs",
             "p99.9 µs",
+            "server busy",
             "generator idle",
         ]
     if scenario.deflate and timed:
         heads.append("compressed to")
     lines = [f"### {scenario.key}: {scenario.title}", "", "| " + " | ".join(heads) + " |"]
     lines.append("|---" * len(heads) + "|")
-    order = sorted(rows, key=lambda name: -estimate(_speed(scenario, rows[name])).value)
+    order = sorted(rows, key=lambda name: -estimate(speed(scenario, rows[name])).value)
     for name in order:
         rounds = rows[name]
-        cells = [name, with_interval(estimate(_column(rounds, scenario.figure)))]
-        cells += [_ratio_cell(scenario, rows, name, other) for other in (RAW, best)]
+        cells = [name, with_interval(estimate(column(rounds, scenario.figure)))]
+        for other in (RAW, best):
+            known = rows.get(other) if other else None
+            cells.append(cell(speed_ratio(scenario, rounds, known) if known else None))
         if timed:
-            cells.append(with_interval(estimate(_column(rounds, CPU))))
-            cells.append(_cpu_ratio_cell(rows, name))
+            cells.append(with_interval(estimate(column(rounds, CPU))))
+            cells.append(cell(cpu_ratio(rounds, rows[RAW]) if RAW in rows else None))
             for percentile in ("p50_us", "p99_us", "p999_us"):
-                cells.append(plain(estimate(_column(rounds, percentile)).value))
-            cells.append(f"{estimate(_column(rounds, 'spare')).value:.0%}")
+                cells.append(plain(estimate(column(rounds, percentile)).value))
+            cells.append(f"{busy(rounds):.0%}")
+            cells.append(f"{estimate(column(rounds, 'spare')).value:.0%}")
         if scenario.deflate and timed:
-            cells.append(f"{estimate(_column(rounds, 'octets_in')).value:.0f} octets")
+            cells.append(f"{estimate(column(rounds, 'octets_in')).value:.0f} octets")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def setups(servers: Sequence[Server]) -> str:
+def setups(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table of what was measured."""
-    lines = ["| server | set-up | versions |", "|---|---|---|"]
-    for server in servers:
-        versions = ", ".join(version(package) for package in server.packages)
-        lines.append(f"| {server.name} | {server.setup} | {versions or '–'} |")
+    heads = ["server", "set-up", "TCP_NODELAY", "extensions", "in scenario deflate", "versions"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for name, one in found.items():
+        nodelay = {True: "on", False: "off", None: "not told"}[one["nodelay"]]
+        cells = [name, one["setup"], nodelay]
+        cells += [one.get(key) or "–" for key in ("extensions", "compression", "versions")]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-def page(results: Results, facts: dict[str, str], notes: Sequence[str], rounds: int) -> str:
-    """Return the whole page."""
-    measured = {name for rows in results.values() for name in rows}
-    parts = ["# Bench\n", *(f"- {name}: {value}" for name, value in facts.items())]
-    parts.append(
-        f"\nMedians of {rounds} interleaved rounds with their 95 % intervals"
-        + (" (with fewer than six rounds: the range)" if rounds < 6 else "")
-        + "; ratios are medians of the rounds' own ratios, above 1 is better. What each column and"
-        " scenario means: bench/README.md.\n"
+def introduction(part: Mapping[str, Any]) -> str:
+    """Return what was measured on what, and how to read it."""
+    lines = [f"- {name}: {value}" for name, value in part["machine"].items()]
+    lines.append(
+        f"\nMedians of interleaved rounds of {part['seconds']} s with their 95 % intervals (with"
+        " fewer than six rounds: the range); ratios are medians of the rounds' own ratios, above 1"
+        " is better. What each column and scenario means: bench/README.md.\n"
     )
-    parts += [table(SCENARIOS[key], rows) for key, rows in results.items() if rows]
-    parts.append("### Set-ups\n")
-    parts.append(setups([server for server in SERVERS_BY_NAME.values() if server.name in measured]))
-    if notes:
-        parts += ["### Left out\n", *(f"- {note}" for note in notes)]
-    return "\n".join(parts) + "\n"
+    return "\n".join(lines)
 
 
-def write(path: Path, results: Results, facts: dict[str, str], text: str) -> None:
-    """Write the page and, beside it, every round's figures as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    everything = {"machine": facts, "results": results}
-    path.with_suffix(".json").write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+def page(part: Mapping[str, Any]) -> str:
+    """Return the whole page of a run."""
+    results = unpack(part["results"])
+    measured = {name for rows in results.values() for name in rows}
+    texts = ["# Bench\n", introduction(part)]
+    texts += [table(SCENARIOS[key], rows) for key, rows in results.items()]
+    texts += ["### Set-ups\n"]
+    texts.append(setups({n: one for n, one in part["setups"].items() if n in measured}))
+    if part["notes"]:
+        texts += ["### Left out\n", *(f"- {note}" for note in part["notes"])]
+    return "\n".join(texts) + "\n"

@@ -1,7 +1,9 @@
-"""Measures duologue beside its peers: ``make bench``, ``make bench-quick``.
+"""Measures duologue's servers beside their peers: ``make bench``, ``make bench-quick``.
 
 Rounds are interleaved: every round measures every server once, so that whatever the machine does
-meanwhile befalls all of them. bench/README.md says how to read the result.
+meanwhile befalls all of them. They are spread over sittings of five: each begins with new
+processes, since a process may be lucky or unlucky in how its memory lies. What there is is saved
+after every scenario of a sitting. bench/README.md says how to read the result.
 """
 
 from __future__ import annotations
@@ -9,15 +11,22 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import time
 from contextlib import ExitStack
-from pathlib import Path
 
+import parts
 from measure import Failed, Running, measure
 from peers import QUICK as QUICK_SERVERS
 from peers import SERVERS_BY_NAME, Server
-from places import RESULTS
-from report import Results, machine, page, write
-from scenarios import MEMORY, QUICK, SCENARIOS, Scenario
+from probe import look, set_up
+from report import machine, page
+from scenarios import MEMORY, QUICK, SCENARIOS, TAIL, Scenario
+
+SITTING = 5
+#: Memory needs a new process for each round, and varies little.
+MEMORY_ROUNDS = 4
+#: Seconds that a measurement takes besides measuring and warming up, and a server to start.
+OVERHEAD, START = 0.12, 0.35
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -31,14 +40,30 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="default: 15, quick: 3")
     parser.add_argument(
-        "--seconds", type=float, help="a measurement lasts (default: 1, quick: 0.5)"
+        "--seconds",
+        type=float,
+        help="a measurement lasts (default: 1, quick: 0.5, with a budget: what fits, at least 0.3)",
     )
     parser.add_argument("--quick", action="store_true", help="few scenarios, servers and rounds")
-    parser.add_argument("--output", type=Path, help="Markdown file; the figures go beside it")
+    parser.add_argument(
+        "--budget",
+        type=float,
+        metavar="MINUTES",
+        help="stop then; peers that no target names are measured in a few scenarios only",
+    )
+    parser.add_argument(
+        "--part", help="file in .cache/bench/parts (default: servers, quick, or last for a choice)"
+    )
+    parser.add_argument(
+        "--add", action="store_true", help="keep the part's other scenarios; see --part"
+    )
     parser.add_argument("--list", action="store_true", help="list scenarios and servers, and stop")
     arguments = parser.parse_args()
+    chosen = arguments.scenarios or arguments.servers
+    arguments.part = arguments.part or (
+        "quick" if arguments.quick else "last" if chosen else "servers"
+    )
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 15)
-    arguments.seconds = arguments.seconds or (0.5 if arguments.quick else 1.0)
     arguments.scenarios = arguments.scenarios or (QUICK if arguments.quick else tuple(SCENARIOS))
     return arguments
 
@@ -60,72 +85,174 @@ def chosen_servers(arguments: argparse.Namespace, notes: list[str]) -> list[Serv
     return servers
 
 
-class Round:
-    """The rounds of one scenario."""
+def _is_wanted(server: Server, scenario: Scenario, everybody: bool) -> bool:
+    if not scenario.needs <= server.features or server.only not in ("", scenario.key):
+        return False
+    return (
+        everybody
+        or server.rank == "always"
+        or (scenario.everyone and server.rank == "peer")
+        or (scenario.tuned and server.rank == "tuned")
+        or (scenario.loops and server.rank == "loops")
+        or server.name in scenario.named
+    )
 
-    def __init__(self, scenario: Scenario, seconds: float, notes: list[str]) -> None:
-        self.scenario = scenario
-        self.seconds = seconds
-        self.notes = notes
-        self.failed: set[str] = set()
 
-    def fail(self, server: Server, error: Failed) -> None:
+class Bench:
+    """One run: what is to be measured, and what has been."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.notes: list[str] = []
+        self.rounds: int = arguments.rounds
+        self.part: str = arguments.part
+        servers = chosen_servers(arguments, self.notes)
+        everybody = arguments.budget is None or bool(arguments.servers)
+        self.plan = {
+            key: [one for one in servers if _is_wanted(one, SCENARIOS[key], everybody)]
+            for key in arguments.scenarios
+            if everybody or not SCENARIOS[key].spare
+        }
+        self.results: parts.Results = {}
+        self.failed: set[tuple[str, str]] = set()
+        self.took: dict[str, float] = {}
+        self.deadline = time.monotonic() + 60 * arguments.budget if arguments.budget else None
+        self.seconds = arguments.seconds or (0.5 if arguments.quick else 1.0)
+        if arguments.budget and not arguments.seconds:
+            self.seconds = self._seconds_that_fit(60 * arguments.budget)
+        self.facts = machine()
+        self.before = (parts.load(self.part) or {}) if arguments.add else {}
+        self.setups = self.before.get("setups", {})
+
+    def _seconds_that_fit(self, budget: float) -> float:
+        """Return how long a measurement may last, from what the others cost anyway."""
+        measurements, other = 0.0, 0.0
+        for key, servers in self.plan.items():
+            scenario = SCENARIOS[key]
+            if scenario.figure == MEMORY:
+                other += MEMORY_ROUNDS * len(servers) * (START + 1.8)
+                continue
+            count = self.rounds * len(servers) * (2 if scenario.figure == TAIL else 1)
+            large = "1000" in scenario.arguments
+            if scenario.least:
+                other += count * 1.2 * scenario.least
+            else:
+                measurements += count
+            other += count * (OVERHEAD + (0.4 if large else 0))
+            other += self.rounds / SITTING * len(servers) * START
+        if not measurements:
+            return 1.0
+        return round(min(1.0, max(0.3, (0.95 * budget - other) / measurements / 1.2)), 2)
+
+    def fail(self, scenario: Scenario, server: Server, error: Failed) -> None:
         """Leave a server out of this scenario: half its rounds would be worse than none."""
-        note = f"{self.scenario.key}: {server.name}: {error}"
-        self.failed.add(server.name)
+        note = f"{scenario.key}: {server.name}: {error}"
+        self.failed.add((scenario.key, server.name))
         self.notes.append(note)
+        self.results.get(scenario.key, {}).pop(server.name, None)
         print(f"  left out: {note}", file=sys.stderr, flush=True)
 
-    def start(self, servers: list[Server], stack: ExitStack) -> list[Running]:
-        """Start the servers that can do what the scenario needs, and freeze them."""
-        started = []
-        for server in servers:
-            if not self.scenario.needs <= server.features:
-                continue
+    def _start(self, scenario: Scenario, stack: ExitStack) -> list[Running]:
+        """Start the scenario's servers, all at the same time, and freeze them."""
+        started, listening = [], []
+        for server in self.plan[scenario.key]:
+            if (scenario.key, server.name) not in self.failed:
+                started.append(stack.enter_context(Running(server, scenario)))
+        for running in started:
             try:
-                running = stack.enter_context(Running(server, self.scenario))
+                running.wait_until_listening()
             except Failed as error:
-                self.fail(server, error)
+                self.fail(scenario, running.server, error)
             else:
+                self._note_setup(scenario, running)
                 running.freeze()
-                started.append(running)
-        return started
+                listening.append(running)
+        return listening
 
-    def measure_all(self, everyone: list[Running], rows: dict[str, list[dict[str, float]]]) -> None:
+    def _note_setup(self, scenario: Scenario, running: Running) -> None:
+        name = running.server.name
+        if name not in self.setups:
+            self.setups[name] = set_up(running)
+        if scenario.deflate and "compression" not in self.setups[name]:
+            self.setups[name]["compression"] = look(running)[0]
+
+    def _round(self, scenario: Scenario, number: int, everyone: list[Running]) -> None:
         """Measure every server once, in an order of chance."""
+        found = self.results.setdefault(scenario.key, {})
         for running in random.sample(everyone, len(everyone)):
-            if running.server.name in self.failed:
+            server = running.server
+            if (scenario.key, server.name) in self.failed:
                 continue
             running.thaw()
             try:
-                figures = measure(running, self.scenario, self.seconds)
-                rows.setdefault(running.server.name, []).append(figures)
+                figures = measure(running, scenario, max(self.seconds, scenario.least))
+                found.setdefault(server.name, []).append({"round": number, **figures})
             except Failed as error:
-                self.fail(running.server, error)
+                self.fail(scenario, server, error)
             finally:
                 running.freeze()
 
+    def sit(self, scenario: Scenario, first: int) -> None:
+        """Measure the rounds of one sitting."""
+        fresh = scenario.figure == MEMORY
+        limit = min(self.rounds, MEMORY_ROUNDS) if fresh else self.rounds
+        rounds = range(first, min(first + SITTING, limit))
+        began = time.monotonic()
+        with ExitStack() as stack:
+            everyone: list[Running] = []
+            for number in rounds:
+                if fresh or not everyone:
+                    stack.close()
+                    everyone = self._start(scenario, stack)
+                self._round(scenario, number, everyone)
+        if len(rounds) > 0:
+            self.took[scenario.key] = time.monotonic() - began
+            print(
+                f"{scenario.key}: {rounds.stop} of {limit} rounds, {len(everyone)} servers,"
+                f" {self.took[scenario.key]:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
 
-def run_scenario(
-    scenario: Scenario, servers: list[Server], arguments: argparse.Namespace, notes: list[str]
-) -> dict[str, list[dict[str, float]]]:
-    """Return the figures of all rounds by server."""
-    rows: dict[str, list[dict[str, float]]] = {}
-    rounds = Round(scenario, arguments.seconds, notes)
-    # Memory needs a fresh process each time; it varies little, so five rounds do.
-    fresh = scenario.figure == MEMORY
-    count = min(arguments.rounds, 5) if fresh else arguments.rounds
-    with ExitStack() as stack:
-        everyone: list[Running] = []
-        for number in range(count):
-            if fresh or not everyone:
-                stack.close()
-                everyone = rounds.start(
-                    [server for server in servers if server.name not in rounds.failed], stack
-                )
-            rounds.measure_all(everyone, rows)
-            print(f"{scenario.key}: round {number + 1} of {count}", file=sys.stderr, flush=True)
-    return {name: figures for name, figures in rows.items() if name not in rounds.failed}
+    def run(self) -> None:
+        """Measure until the rounds or the minutes are over."""
+        print(f"{self.seconds} s a measurement", file=sys.stderr, flush=True)
+        for first in range(0, self.rounds, SITTING):
+            for key in self.plan:
+                if SCENARIOS[key].figure == MEMORY and first >= MEMORY_ROUNDS:
+                    continue
+                left = float("inf") if not self.deadline else self.deadline - time.monotonic()
+                if left < self.took.get(key, 0):
+                    self.notes.append(f"{key}: only {first} rounds: the time was over")
+                    continue
+                self.sit(SCENARIOS[key], first)
+                self.save()
+            self._foretell(first)
+
+    def _foretell(self, first: int) -> None:
+        """Say how long the rest takes, as far as one can tell from the last sitting."""
+        timed = [took for key, took in self.took.items() if SCENARIOS[key].figure != MEMORY]
+        sittings = (self.rounds - first - 1) // SITTING
+        left = f", {(self.deadline - time.monotonic()) / 60:.1f} left" if self.deadline else ""
+        if sittings > 0:
+            minutes = sittings * sum(timed) / 60
+            print(f"about {minutes:.1f} minutes more{left}", file=sys.stderr, flush=True)
+
+    def part_value(self) -> dict[str, object]:
+        """Return the part as it is stored."""
+        results = dict(self.before.get("results", {}))
+        results |= parts.pack({key: rows for key, rows in self.results.items() if rows})
+        order = [key for key in SCENARIOS if key in results]
+        return {
+            "machine": self.facts,
+            "seconds": self.seconds,
+            "setups": self.setups,
+            "notes": [*self.before.get("notes", []), *self.notes],
+            "results": {key: results[key] for key in order},
+        }
+
+    def save(self) -> None:
+        """Write the part."""
+        parts.save(self.part, self.part_value())
 
 
 def main() -> int:
@@ -135,20 +262,17 @@ def main() -> int:
         for scenario in SCENARIOS.values():
             print(f"{scenario.key:10} {scenario.title}")
         for server in SERVERS_BY_NAME.values():
-            print(f"{server.name:36} {server.missing() or server.setup}")
+            print(f"{server.name:42} {server.missing() or server.setup}")
         return 0
-    notes: list[str] = []
-    facts = machine()
-    servers = chosen_servers(arguments, notes)
-    results: Results = {}
-    for key in arguments.scenarios:
-        results[key] = run_scenario(SCENARIOS[key], servers, arguments, notes)
-    text = page(results, facts, notes, arguments.rounds)
-    print(text)
-    path = arguments.output or RESULTS / ("quick.md" if arguments.quick else "bench.md")
-    write(path, results, facts, text)
-    print(f"written: {path} and {path.with_suffix('.json')}", file=sys.stderr)
-    return 1 if not any(results.values()) else 0
+    bench = Bench(arguments)
+    try:
+        bench.run()
+    except KeyboardInterrupt:
+        bench.notes.append("interrupted")
+    bench.save()
+    print(page(bench.part_value()))
+    print(f"saved: {parts.PARTS / bench.part}.json", file=sys.stderr)
+    return 0 if any(bench.results.values()) else 1
 
 
 if __name__ == "__main__":

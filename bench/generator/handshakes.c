@@ -1,16 +1,13 @@
 /* Connect, upgrade, closing handshake: over and over, on several slots at a time. */
 #include "run.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 typedef struct {
-    int fd;
-    int upgraded;
+    Channel channel;
+    int asked, upgraded; /* the request is sent; the answer is there */
     uint64_t began;
     size_t length;
     char data[HEAD_MAX];
@@ -24,22 +21,41 @@ typedef struct {
     size_t head_length;
 } Handshakes;
 
+static void ask(Handshakes *all, Slot *slot) {
+    int result = slot->channel.ssl ? SSL_do_handshake(slot->channel.ssl) : 1;
+    if (result != 1) {
+        if (SSL_get_error(slot->channel.ssl, result) != SSL_ERROR_WANT_READ)
+            die("a TLS handshake failed");
+        return;
+    }
+    if (channel_write(&slot->channel, all->head, all->head_length) != (ssize_t)all->head_length)
+        die("no request could be sent");
+    slot->asked = 1;
+}
+
 static void begin(Handshakes *all, Slot *slot) {
+    Channel *channel = &slot->channel;
     slot->began = now_ns();
-    slot->upgraded = 0;
+    slot->asked = slot->upgraded = 0;
     slot->length = 0;
-    slot->fd = dial(&all->run->target, all->serial++);
-    if (send(slot->fd, all->head, all->head_length, MSG_NOSIGNAL) != (ssize_t)all->head_length ||
-        fcntl(slot->fd, F_SETFL, O_NONBLOCK) < 0)
+    channel->fd = dial(&all->run->target, all->serial++);
+    if (fcntl(channel->fd, F_SETFL, O_NONBLOCK) < 0)
         die("handshake %u cannot be started", all->serial);
+    if (all->run->target.tls) {
+        channel->ssl = SSL_new(all->run->target.tls);
+        if (channel->ssl == NULL || SSL_set_fd(channel->ssl, channel->fd) != 1)
+            die("no TLS connection");
+        SSL_set_connect_state(channel->ssl);
+    }
+    ask(all, slot);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = slot};
-    if (epoll_ctl(all->epoll, EPOLL_CTL_ADD, slot->fd, &event) < 0)
+    if (epoll_ctl(all->epoll, EPOLL_CTL_ADD, channel->fd, &event) < 0)
         die("epoll_ctl failed");
 }
 
 static void send_close(Slot *slot) {
     static const unsigned char frame[] = {0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8};
-    if (send(slot->fd, frame, sizeof frame, MSG_NOSIGNAL) != sizeof frame)
+    if (channel_write(&slot->channel, frame, sizeof frame) != sizeof frame)
         die("no close frame could be sent");
 }
 
@@ -52,11 +68,24 @@ static int done(const Slot *slot) {
     return slot->length >= 2u + (unsigned char)slot->data[1];
 }
 
+static void finish(Handshakes *all, Slot *slot) {
+    channel_close(&slot->channel);
+    latency_add(&all->run->latencies, now_ns() - slot->began, 1);
+    all->run->count++;
+    if (all->run->messages == 0 || all->serial < all->run->messages)
+        begin(all, slot);
+}
+
 static void advance(Handshakes *all, Slot *slot) {
-    ssize_t got = recv(slot->fd, slot->data + slot->length, HEAD_MAX - slot->length, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR))
+    if (!slot->asked) {
+        ask(all, slot);
         return;
-    if (got <= 0)
+    }
+    ssize_t got =
+        channel_read(&slot->channel, slot->data + slot->length, HEAD_MAX - slot->length);
+    if (got < 0)
+        return;
+    if (got == 0)
         die("the server hung up %s the upgrade", slot->upgraded ? "after" : "before");
     slot->length += (size_t)got;
     if (!slot->upgraded) {
@@ -69,11 +98,7 @@ static void advance(Handshakes *all, Slot *slot) {
         slot->length = 0;
         send_close(slot);
     } else if (done(slot)) {
-        close(slot->fd);
-        latency_add(&all->run->latencies, now_ns() - slot->began, 1);
-        all->run->count++;
-        if (all->run->messages == 0 || all->serial < all->run->messages)
-            begin(all, slot);
+        finish(all, slot);
     }
 }
 
@@ -83,8 +108,8 @@ void run_handshakes(Run *run) {
     struct epoll_event events[64];
     Window window;
     int useful = 1;
-    if (run->target.tls || slots == NULL)
-        die("handshakes are measured without TLS");
+    if (slots == NULL)
+        die("out of memory");
     all.head_length = request_head(&run->target, all.head);
     window_open(&window, run);
     for (unsigned i = 0; i < run->connections; i++)

@@ -2,9 +2,11 @@
 #include "run.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* Up to this many connections are polled by reading: cheaper than asking epoll first. */
@@ -241,22 +243,54 @@ void run_load(Run *run) {
         peer_close(&run->peers[i], &run->pool);
 }
 
-void run_idle(Run *run) {
-    char ignored[256];
-    Load load = {.run = run, .epoll = epoll_create1(EPOLL_CLOEXEC)};
-    run->mode = ECHO;
-    load.ring = power_of_two(run->depth);
-    open_peers(&load);
+/* One connection after the other: what a burst leaves behind is not memory of an idle one. */
+static void exchange(Load *load, uint64_t messages) {
+    Run *run = load->run;
     for (unsigned i = 0; i < run->connections; i++) {
-        /* One after the other: what a burst leaves behind is not memory of an idle connection. */
-        want(&load, &run->peers[i], run->messages, now_ns());
-        while (run->peers[i].received < run->messages)
-            serve(&load, &run->peers[i]);
+        uint64_t end = run->peers[i].received + messages;
+        want(load, &run->peers[i], messages, now_ns());
+        while (run->peers[i].received < end)
+            serve(load, &run->peers[i]);
     }
     puts("ready");
     fflush(stdout);
-    while (read(STDIN_FILENO, ignored, sizeof ignored) > 0)
-        ;
+}
+
+/* Sleeps until there is an order on standard input, and answers pings meanwhile: servers take a
+ * silent connection for a dead one. Returns the order's octet, or EOF. */
+static int await_order(Load *load) {
+    struct pollfd descriptors[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+                                   {.fd = load->epoll, .events = POLLIN}};
+    unsigned char order;
+    for (;;) {
+        if (poll(descriptors, 2, -1) < 0 && errno != EINTR)
+            die("poll failed");
+        if (descriptors[1].revents)
+            poll_ready(load);
+        if (descriptors[0].revents)
+            return read(STDIN_FILENO, &order, 1) == 1 ? order : EOF;
+    }
+}
+
+void run_idle(Run *run) {
+    int order;
+    uint64_t messages = run->messages;
+    Load load = {.run = run, .epoll = epoll_create1(EPOLL_CLOEXEC)};
+    run->mode = ECHO;
+    /* Bounds the exchange, not the connection. */
+    run->messages = 0;
+    load.ring = power_of_two(messages > 1 ? (unsigned)messages : 1);
+    open_peers(&load);
+    run->depth = 0;
+    run->burst = 1;
+    exchange(&load, messages);
+    while ((order = await_order(&load)) != EOF)
+        if (order == '\n')
+            exchange(&load, messages > 0 ? messages : 1);
+    /* Reset rather than closed: tens of thousands in TIME_WAIT would be the next run's burden. */
+    struct linger none = {.l_onoff = 1};
+    for (unsigned i = 0; i < run->connections; i++)
+        setsockopt(run->peers[i].channel.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
     run->mode = IDLE;
     run->count = run->connections;
 }

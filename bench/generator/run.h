@@ -52,7 +52,7 @@ void window_close(Window *window, Run *run, uint64_t now);
 void run_load(Run *run);
 
 /* Opens the connections, exchanges `messages` on each, prints "ready", and holds them until
- * standard input ends. */
+ * standard input ends; every line of it asks for another exchange, and another "ready". */
 void run_idle(Run *run);
 
 /* Connects, upgrades and closes, over and over, on `connections` slots at a time. */

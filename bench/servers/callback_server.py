@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common import MAX_SIZE, argument_parser, run, tls_context
+from common import MAX_SIZE, argument_parser, our_compression, run, tls_context, tuned
 
 import duologue
 
@@ -35,16 +35,18 @@ class Echo(duologue.Endpoint):  # type: ignore[misc]
 async def main(arguments: Any) -> None:
     """Serve until cancelled."""
     options: dict[str, Any] = {"max_size": MAX_SIZE, "ssl": tls_context(arguments.tls)}
-    if not arguments.deflate:
-        options["compression"] = None
+    options |= our_compression(arguments)
     if arguments.engine:
         options["engine"] = arguments.engine
+    if arguments.tuned:
+        options |= tuned()
     async with duologue.serve(Echo(), "127.0.0.1", arguments.port, **options) as server:
         await server.serve_forever()
 
 
 if __name__ == "__main__":
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--engine", help="asyncio or poller")
+    parser.add_argument("--engine", help="asyncio or epoll")
+    parser.add_argument("--tuned", action="store_true", help="see common.tuned")
     parsed = parser.parse_args()
     run(main(parsed), parsed.loop)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import signal
 import ssl
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,7 @@ def argument_parser(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--loop", choices=("asyncio", "uvloop", "duologue"), default="asyncio")
     parser.add_argument("--deflate", action="store_true", help="offer permessage-deflate")
+    parser.add_argument("--level", type=int, help="duologue's level of compression")
     parser.add_argument("--tls", metavar="PEM", help="certificate and key")
     return parser
 
@@ -34,6 +36,26 @@ def tls_context(pem: str | None) -> ssl.SSLContext | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
     return context
+
+
+def tuned() -> dict[str, Any]:
+    """Return duologue's options for speed alone; the garbage collector forgets the imports."""
+    gc.collect()
+    gc.freeze()
+    return {"ping_interval": None, "max_queue": 64}
+
+
+def our_compression(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return duologue's options about compression: its defaults, or a level of our choice."""
+    if not arguments.deflate:
+        return {"compression": None}
+    if arguments.level is None:
+        return {}
+    from duologue.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+    settings = {"level": arguments.level}
+    factory = ServerPerMessageDeflateFactory(server_max_window_bits=12, compress_settings=settings)
+    return {"compression": None, "extensions": [factory]}
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

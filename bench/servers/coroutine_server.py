@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from common import MAX_SIZE, argument_parser, run, tls_context
+from common import MAX_SIZE, argument_parser, our_compression, run, tls_context, tuned
 
 LIBRARIES = {
     "duologue": "duologue",
@@ -47,12 +47,14 @@ async def main(arguments: Any) -> None:
     """Serve until cancelled."""
     library = importlib.import_module(LIBRARIES[arguments.library])
     options: dict[str, Any] = {"max_size": MAX_SIZE}
-    if not arguments.deflate:
+    if arguments.library == "duologue":
+        options |= our_compression(arguments)
+    elif not arguments.deflate:
         options["compression"] = None
     if arguments.engine:
         options["engine"] = arguments.engine
     if arguments.tuned:
-        options["ping_interval"] = None
+        options |= tuned()
     ssl = tls_context(arguments.tls)
     where: dict[str, Any] = {"host": "127.0.0.1", "port": arguments.port}
     async with library.serve(make_handler(library), **where, ssl=ssl, **options) as server:
@@ -62,7 +64,7 @@ async def main(arguments: Any) -> None:
 if __name__ == "__main__":
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--library", choices=LIBRARIES, default="duologue")
-    parser.add_argument("--engine", help="duologue's: asyncio or poller")
-    parser.add_argument("--tuned", action="store_true", help="without keepalive")
+    parser.add_argument("--engine", help="duologue's: asyncio or epoll")
+    parser.add_argument("--tuned", action="store_true", help="see common.tuned")
     parsed = parser.parse_args()
     run(main(parsed), parsed.loop)

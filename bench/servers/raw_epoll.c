@@ -14,6 +14,7 @@
 #include <netinet/tcp.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,6 +321,13 @@ static void accept_all(int listener) {
     }
 }
 
+static volatile sig_atomic_t stopped;
+
+static void stop(int number) {
+    (void)number;
+    stopped = 1;
+}
+
 int main(int argc, char **argv) {
     struct epoll_event events[BATCH], event = {.events = EPOLLIN};
     int timeout = argc == 4 && strcmp(argv[3], "--spin") == 0 ? 0 : -1;
@@ -330,7 +338,9 @@ int main(int argc, char **argv) {
     int listener = listen_on(argv[1], argv[2]);
     epoll_fd = epoll_create1(0);
     epoll_ctl(epoll_fd, EPOLL_CTL_ADD, listener, &event);
-    for (;;) {
+    /* An end that lets tools which count tell what they have counted. */
+    signal(SIGTERM, stop);
+    while (!stopped) {
         int count = epoll_wait(epoll_fd, events, BATCH, timeout);
         for (int i = 0; i < count; i++) {
             Connection *connection = events[i].data.ptr;
@@ -345,4 +355,5 @@ int main(int argc, char **argv) {
                 end(connection);
         }
     }
+    return 0;
 }

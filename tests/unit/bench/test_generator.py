@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from websockets.asyncio.server import ServerConnection, serve
 
 pytestmark = pytest.mark.leftovers_allowed
@@ -290,6 +292,38 @@ async def test_handshakes(programs: Path) -> None:
     assert found["count"] == 30
     assert seen.connections == 30
     assert seen.codes == [1000] * 30
+
+
+async def test_handshakes_over_tls(programs: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    seen = Seen()
+    async with serve(seen.echo, "127.0.0.1", 0, ssl=context) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        options = ["--tls", "--connections", "3", "--messages", "12"]
+        process = await start(programs, port, "handshake", *options)
+        out, error = await process.communicate()
+    assert process.returncode == 0, error
+    assert json.loads(out)["count"] == 12
+    assert seen.codes == [1000] * 12
+
+
+async def test_idle_connections_answer_pings_and_exchange_again(programs: Path) -> None:
+    seen = Seen()
+    async with serve(seen.echo, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        process = await start(programs, port, "idle", "--connections", "3", "--messages", "1")
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert await process.stdout.readline() == b"ready\n"
+        for ws in server.connections:
+            await (await ws.ping())
+        process.stdin.write(b"\n")
+        assert await process.stdout.readline() == b"ready\n"
+        assert len(seen.messages) == 6
+        process.stdin.close()
+        assert await process.wait() == 0
 
 
 async def test_idle_connections_are_held(programs: Path) -> None:

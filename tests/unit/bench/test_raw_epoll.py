@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,13 +17,19 @@ from websockets.asyncio.client import ClientConnection, unix_connect
 pytestmark = pytest.mark.leftovers_allowed
 
 
+def listens(path: str) -> bool:
+    """Whether somebody accepts connections there: the path is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 @asynccontextmanager
 async def server(programs: Path, folder: Path) -> AsyncIterator[str]:
     """Yields the path of the server's Unix socket."""
     path = str(folder / "socket")
     process = await asyncio.create_subprocess_exec(str(programs / "raw_epoll"), "--unix", path)
     try:
-        while not os.path.exists(path):
+        while not listens(path):
             assert process.returncode is None
             await asyncio.sleep(0.01)
         yield path

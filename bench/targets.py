@@ -1,0 +1,190 @@
+"""The targets: what was promised, and what a run found. Data first, then how to judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from intervals import Estimate, estimate, ratio
+from parts import Results, Rounds, unpack
+from peers import LEVELS, PICOWS, RAW
+from report import busy, column, cpu_ratio, pairs, speed, speed_ratio
+from scenarios import SCENARIOS, Scenario
+
+CALLBACK, COROUTINE = "duologue callback (duologue)", "duologue coroutine (duologue)"
+NESTED = ("duologue callback (uvloop)", "duologue callback (asyncio)")
+WEBSOCKETS = ("websockets", "websockets (uvloop)")
+MICRO_WEBSOCKETS = ("socketify", "bun")
+CLIENT, PICOWS_CLIENT = "duologue (duologue)", "picows (uvloop)"
+
+#: How a figure is got: a ratio of speeds, or a value as it is.
+SPEED, VALUE = "speed", "value"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One promise.
+
+    Attributes:
+        scenario: key of the scenario, or of a client's mode.
+        row: who it is about.
+        wanted: the least ratio, or the largest value.
+        versus: the fastest of these is compared with; empty for values.
+        kind: SPEED or VALUE.
+        part: where the figures are: "servers", "clients" or "growth".
+    """
+
+    scenario: str
+    row: str
+    wanted: float
+    versus: tuple[str, ...] = ()
+    kind: str = SPEED
+    part: str = "servers"
+
+
+def _against_raw(scenario: str, callback: float, coroutine: float) -> list[Target]:
+    return [
+        Target(scenario, CALLBACK, callback, (RAW,)),
+        Target(scenario, COROUTINE, coroutine, (RAW,)),
+    ]
+
+
+TARGETS = [
+    *_against_raw("a", 0.95, 0.9),
+    *(Target("a", row, 0.8, (RAW,)) for row in NESTED),
+    *_against_raw("b", 0.95, 0.82),
+    Target("b", CALLBACK, 1.5, (PICOWS,)),
+    Target("b", COROUTINE, 6, WEBSOCKETS),
+    *_against_raw("c", 0.85, 0.7),
+    Target("c", CALLBACK, 13, (PICOWS,)),
+    *_against_raw("d", 0.82, 0.72),
+    Target("d", CALLBACK, 1.5, (PICOWS,)),
+    Target("e", CALLBACK, 1.4, (PICOWS,)),
+    Target("e", COROUTINE, 1.35, (PICOWS,)),
+    *_against_raw("f", 0.9, 0.75),
+    Target("g", CALLBACK, 0.6, kind=VALUE),
+    Target("g", COROUTINE, 1.5, kind=VALUE),
+    Target("g-deflate", CALLBACK, 4, kind=VALUE),
+    Target("g-deflate", COROUTINE, 5, kind=VALUE),
+    Target("h", CALLBACK, 1, MICRO_WEBSOCKETS),
+    Target("h16", CALLBACK, 1, MICRO_WEBSOCKETS),
+    Target("i", CALLBACK, 2.5, (PICOWS,)),
+    Target("i", CALLBACK, 0.85, ("socketify",)),
+    Target("deflate", CALLBACK, 2, WEBSOCKETS),
+    Target("deflate", CALLBACK, 2, ("aiohttp (uvloop)",)),
+    Target("deflate", CALLBACK, 1, ("bun",)),
+    Target("tls-b", CALLBACK, 1.3, (PICOWS,)),
+    Target("tls-d", CALLBACK, 1.3, (PICOWS,)),
+    Target("ping-pong", CLIENT, 1.15, (PICOWS_CLIENT,), part="clients"),
+    Target("pipelined", CLIENT, 10, (PICOWS_CLIENT,), part="clients"),
+    Target("feed", CLIENT, 1.5, (PICOWS_CLIENT,), part="clients"),
+    Target("open", CALLBACK, 1, (PICOWS,)),
+    Target("open", CALLBACK, 1, ("bun",)),
+    Target("growth", CALLBACK, 1.5, kind=VALUE, part="growth"),
+    Target("growth", COROUTINE, 1.5, kind=VALUE, part="growth"),
+]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was found of a target; without a figure it was not measured.
+
+    The row is the target's, except for compression: there it is the fastest of ours that compresses
+    at least as well as the one it is compared with.
+    """
+
+    target: Target
+    found: Estimate | None = None
+    versus: str | None = None
+    cpu: Estimate | None = None
+    row: str = ""
+    #: Shares of the time in which both servers had the processor: less than nearly all means that
+    #: something else was the limit, and the CPU ratio says more than that of the speeds.
+    busy: tuple[float, float] | None = None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median keeps the promise; None if there is none."""
+        if self.found is None:
+            return None
+        if self.target.kind == VALUE:
+            return self.found.value <= self.target.wanted
+        return self.found.value >= self.target.wanted
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the whole interval is on the median's side of the target."""
+        if self.found is None:
+            return False
+        low, high, wanted = self.found.low, self.found.high, self.target.wanted
+        return (
+            high <= wanted or low > wanted
+            if self.target.kind == VALUE
+            else (low >= wanted or high < wanted)
+        )
+
+
+def _server_verdict(target: Target, results: Results) -> Verdict:
+    scenario, rows = SCENARIOS[target.scenario], results.get(target.scenario, {})
+    rounds = rows.get(target.row)
+    if not rounds:
+        return Verdict(target)
+    if target.kind == VALUE:
+        return Verdict(target, estimate(column(rounds, scenario.figure)))
+    known = [name for name in target.versus if rows.get(name)]
+    if not known:
+        return Verdict(target)
+    versus = max(known, key=lambda name: estimate(speed(scenario, rows[name])).value)
+    row = _equal_ratio(scenario, rows, target.row, versus) if scenario.deflate else target.row
+    found = speed_ratio(scenario, rows[row], rows[versus])
+    cpu = cpu_ratio(rows[row], rows[versus])
+    return Verdict(target, found, versus, cpu, row, (busy(rows[row]), busy(rows[versus])))
+
+
+def _equal_ratio(scenario: Scenario, rows: Mapping[str, Rounds], row: str, versus: str) -> str:
+    """Return the fastest row of ours with no more octets on the wire, or that with the fewest."""
+    ours = [name for name in (row, *LEVELS.values()) if rows.get(name)]
+    octets = {name: estimate(column(rows[name], "octets_in")).value for name in (*ours, versus)}
+    equal = [name for name in ours if octets[name] <= octets[versus]]
+    if not equal:
+        return min(ours, key=lambda name: octets[name])
+    return max(equal, key=lambda name: estimate(speed(scenario, rows[name])).value)
+
+
+def _client_verdict(target: Target, results: Results) -> Verdict:
+    rows = results.get(target.scenario, {})
+    ours, theirs = pairs(rows.get(target.row, []), rows.get(target.versus[0], []))
+    if not ours:
+        return Verdict(target)
+    found = ratio(column(ours, "per_second"), column(theirs, "per_second"))
+    return Verdict(target, found, target.versus[0], cpu_ratio(ours, theirs))
+
+
+def growth_ratio(sizes: Mapping[str, Rounds]) -> Estimate | None:
+    """Return CPU per message with 10 000 connections by that with 100."""
+    many, few = pairs(sizes.get("10000", []), sizes.get("100", []))
+    return ratio(column(many, "cpu_us"), column(few, "cpu_us")) if many else None
+
+
+def judge(parts: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
+    """Return a verdict for every target.
+
+    Args:
+        parts: what was measured, by the name of the part.
+    """
+    known = {
+        name: unpack(parts[name].get("results", {}))
+        for name in ("servers", "clients", "growth")
+        if name in parts
+    }
+    verdicts = []
+    for target in TARGETS:
+        results = known.get(target.part, {})
+        if target.part == "servers":
+            verdicts.append(_server_verdict(target, results))
+        elif target.part == "clients":
+            verdicts.append(_client_verdict(target, results))
+        else:
+            verdicts.append(Verdict(target, growth_ratio(results.get(target.row, {}))))
+    return verdicts

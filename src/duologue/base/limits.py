@@ -43,8 +43,9 @@ class Limits:
         write_limit: Octets waiting to be written above which `send()` waits. Default 32768. None
             leaves `max_outbox` as that mark.
         max_outbox: Octets waiting of messages whose `send()` nobody awaits, such as those of
-            `broadcast()`, above which the connection is closed with 1013. Default 16 MiB. One
-            message is always accepted while nothing waits.
+            `broadcast()`, and 144 for each of them, about what it takes besides; above it the
+            connection is closed with 1013. Default 16 MiB. One message is always accepted while
+            nothing waits.
         memory_budget: Octets in the buffers of all connections of the process, with the objects
             around them, above which those that hold most are closed with 1013 until an eighth of
             it is free again. Default 1 GiB: no single connection of the default limits comes near,

@@ -31,6 +31,7 @@ import codecs
 import collections.abc
 import logging
 import secrets
+import types
 import uuid
 import weakref
 from collections import deque
@@ -65,11 +66,22 @@ from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CloseCode, Opcode, Side
 from duologue.connection.ending import Cause, Ending
 from duologue.net.timers import Timer, timers_of
+from duologue.protocol.handshake import accept_key
 from duologue.wire.frame import Close
 from duologue.wire.http11 import RequestParser, ResponseParser
 
 # For heads that were within their limits once.
 cdef object ANY_SIZE = replace(DEFAULT_LIMITS, max_line=None, max_headers=None, max_head=None)
+
+# What was read from kept heads and is still held by somebody, by the connection's id.
+cdef object last_requests = weakref.WeakValueDictionary()
+cdef object last_responses = weakref.WeakValueDictionary()
+
+# The last response kept; see keep_heads().
+cdef bytes last_response = None
+cdef bytes ACCEPT = b"\r\nSec-WebSocket-Accept: "
+cdef bytes ACCEPT_EMPTY = ACCEPT + b"\r\n"
+cdef Py_ssize_t ACCEPT_LENGTH = 28
 
 
 cdef extern from *:
@@ -103,6 +115,7 @@ cdef extern from *:
     # An exception that a try would have to save and restore state for, on every call.
     PyObject* call_with "duologue_call_with"(PyObject* callable, PyObject* first, PyObject* second)
     int as_raised "duologue_as_raised"() except -1
+    int iter_send "PyIter_Send"(object iterator, object value, PyObject** result)
     int PYGEN_RETURN
     int PYGEN_NEXT
     int duologue_set_am_send(object type, void* send) except -1
@@ -363,7 +376,121 @@ set_am_send(_Recv, recv_send)
 set_am_send(_Done, done_send)
 
 
-for _kind in (_Done, _Failed, _Later, _Recv):
+@cython.final
+cdef class Handling:
+    """What the task of a handler runs: the handler, then the server's ``handler_ended()``.
+
+    A coroutine around the handler's own would take four times the memory for as long as it lasts.
+
+    Args:
+        server: has ``handler(connection)`` and the coroutine function
+            ``handler_ended(connection, exc)``, with ``None`` if the handler returned.
+        connection: the open connection.
+    """
+
+    cdef object server
+    cdef object connection
+    cdef object coroutine
+
+    def __init__(self, server, connection):
+        self.server = server
+        self.connection = connection
+
+    def __getattr__(self, name):
+        # For what shows tasks: where the handler is.
+        if self.coroutine is None:
+            raise AttributeError(name)
+        return getattr(self.coroutine, name)
+
+    def __await__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    cdef int step(self, object value, PyObject** result) except -1:
+        """Go on, as ``_Recv.step`` does; ``server`` is there while the handler runs."""
+        if self.server is None:
+            return self.go_on(value, result)
+        try:
+            if self.coroutine is None:
+                self.coroutine = awaited(self.server.handler(self.connection))
+            if self.go_on(value, result) == PYGEN_NEXT:
+                return PYGEN_NEXT
+        except BaseException as exc:
+            self.handler_ended(exc)
+        else:
+            release(result[0])
+            self.handler_ended(None)
+        return self.go_on(None, result)
+
+    cdef int go_on(self, object value, PyObject** result) except -1:
+        if self.coroutine is None:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        cdef int status = iter_send(self.coroutine, value, result)
+        if status < 0:
+            as_raised()
+        return status
+
+    cdef int handler_ended(self, object exc) except -1:
+        self.coroutine = self.server.handler_ended(self.connection, exc)
+        self.server = self.connection = None
+        return 0
+
+    def send(self, value):
+        cdef PyObject* result
+        cdef int status = self.step(value, &result)
+        outcome = stolen_reference(result)
+        if status == PYGEN_NEXT:
+            return outcome
+        raise StopIteration(outcome)
+
+    def throw(self, *exc):
+        raised = exc[0] if len(exc) == 1 or exc[1] is None else exc[1]
+        throw = getattr(self.coroutine, "throw", None)
+        if self.server is None:
+            if throw is None:
+                raise raised
+            return throw(*exc)
+        try:
+            if throw is None:
+                raise raised
+            return throw(*exc)
+        except StopIteration:
+            self.handler_ended(None)
+        except BaseException as ended:
+            self.handler_ended(ended)
+        return self.send(None)
+
+    def close(self):
+        if self.coroutine is not None:
+            self.coroutine.close()
+        if self.server is not None:
+            self.handler_ended(GeneratorExit())
+            try:
+                self.send(None)
+            except GeneratorExit:
+                pass
+
+
+cdef object awaited(object awaitable):
+    """Return the iterator that ``await`` would use."""
+    if isinstance(awaitable, types.CoroutineType):
+        return awaitable
+    if not hasattr(type(awaitable), "__await__"):
+        name = type(awaitable).__name__
+        raise TypeError(f"object {name} can't be used in 'await' expression")
+    return awaitable.__await__()
+
+
+cdef int handling_send(object handling, object value, PyObject** result) except -1:
+    return (<Handling>handling).step(value, result)
+
+
+set_am_send(Handling, handling_send)
+
+
+for _kind in (_Done, _Failed, _Later, _Recv, Handling):
     collections.abc.Coroutine.register(_kind)
 del _kind
 
@@ -551,21 +678,24 @@ cdef class Connection(Machine):
         unless somebody holds the object of the last time. With an endpoint it is ``None`` after
         ``on_open`` unless ``Endpoint.keep_request`` is set.
         """
-        if isinstance(self.request_head, (bytes, tuple)):
-            request, self.request_head = _read_again(self.request_head, RequestParser)
-            return request
+        if isinstance(self.request_head, bytes):
+            return read_again(self, self.request_head, RequestParser, last_requests)
         return self.request_head
 
     @request.setter
     def request(self, value):
+        self.response_head = self.response
         self.request_head = value
 
     @property
     def response(self):
         """Response of the opening handshake, ``None`` before; kept as the request is."""
-        if isinstance(self.response_head, (bytes, tuple)):
-            response, self.response_head = _read_again(self.response_head, ResponseParser)
-            return response
+        if isinstance(self.response_head, bytes):
+            octets = self.response_head
+            key = None if ACCEPT_EMPTY not in octets else self.request.headers["Sec-WebSocket-Key"]
+            if key is not None:
+                octets = octets.replace(ACCEPT_EMPTY, ACCEPT + accept_key(key).encode(), 1)
+            return read_again(self, octets, ResponseParser, last_responses)
         return self.response_head
 
     @response.setter
@@ -573,9 +703,21 @@ cdef class Connection(Machine):
         self.response_head = value
 
     def keep_heads(self, bytes request, bytes response):
-        """Keep the opening handshake's heads as octets instead of the objects there were."""
+        """Keep the opening handshake's heads as octets instead of the objects there were.
+
+        The response is kept without what follows from the request's key: the rest is the same for
+        connections of the same second, which share it.
+        """
+        global last_response
+        last_requests.pop(id(self), None)
+        last_responses.pop(id(self), None)
         self.request_head = request
-        self.response_head = response
+        before, name, after = response.partition(ACCEPT)
+        if name:
+            response = before + name + after[ACCEPT_LENGTH:]
+        if response == last_response:
+            response = last_response
+        self.response_head = last_response = response
 
     @property
     def id(self):
@@ -1323,7 +1465,7 @@ cdef class Connection(Machine):
         if item.fate == DROPPED:
             return 0
         if not item.awaited:
-            self.unawaited -= PyBytes_GET_SIZE(item.message)
+            self.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
         if item.prepared is None:
             self.waiting -= PyBytes_GET_SIZE(item.message)
         item.fate = FRAMED
@@ -1350,7 +1492,7 @@ cdef class Connection(Machine):
         if self.queue is None:
             self.queue = deque()
         self.queue.append(item)
-        self.unawaited += PyBytes_GET_SIZE(message)
+        self.unawaited += PyBytes_GET_SIZE(message) + QUEUED_COST
         self.waiting += PyBytes_GET_SIZE(message)
         return item
 
@@ -1457,7 +1599,7 @@ cdef class Connection(Machine):
         """Wait until a queued message was framed and the link has room again."""
         if item.fate == WAITING:
             item.awaited = True
-            self.unawaited -= PyBytes_GET_SIZE(item.message)
+            self.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
             item.sent = self.loop.create_future()
             try:
                 await item.sent
@@ -1987,22 +2129,12 @@ async def _each(iterable):
         yield item
 
 
-def _read_again(head, parser):
-    """Read a head that was kept as octets.
-
-    Args:
-        head: the octets, or a pair of them and a reference to the object read from them last.
-        parser: what reads it.
-
-    Returns:
-        The object, and what to keep instead of ``head``.
-    """
-    octets, last = head if isinstance(head, tuple) else (head, None)
-    found = None if last is None else last()
-    if found is not None:
-        return found, head
-    found = parser(ANY_SIZE).feed(octets)
-    return found, (octets, weakref.ref(found))
+cdef object read_again(object connection, bytes octets, object parser, object last):
+    """Read a head that was kept as octets, unless somebody holds what was read the last time."""
+    found = last.get(id(connection))
+    if found is None:
+        found = last[id(connection)] = parser(ANY_SIZE).feed(octets)
+    return found
 
 
 def _control_payload(data):

@@ -20,7 +20,8 @@ cdef class Poller:
     cdef object __weakref__
     cdef object home
     cdef int set
-    cdef dict watched
+    # By descriptor; beside the slots, for the garbage collector to see.
+    cdef list watched
     cdef Slot* slots
     cdef Py_ssize_t room
     cdef readonly Py_ssize_t count

@@ -127,7 +127,7 @@ cdef class Poller:
 
     def __cinit__(self, loop):
         self.home = weakref.ref(loop)
-        self.watched = {}
+        self.watched = []
         self.process = forks
         self.set = poll_make()
         if self.set < 0:
@@ -178,6 +178,7 @@ cdef class Poller:
                 raise MemoryError(f"no memory to watch {room} descriptors")
             memset(slots + self.room, 0, (room - self.room) * sizeof(Slot))
             self.slots = slots
+            self.watched.extend([None] * (room - self.room))
             self.room = room
         slot = &self.slots[fd]
         slot.generation = (slot.generation + 1) & 0x7FFFFFFF
@@ -204,13 +205,14 @@ cdef class Poller:
         slot.generation = (slot.generation + 1) & 0x7FFFFFFF
         self.count -= 1
         self.remove(fd, slot.interest)
-        del self.watched[fd]
+        self.watched[fd] = None
         return 0
 
     def shut(self):
         """Give up everything that is watched: the loop is closed."""
-        for who in list(self.watched.values()):
-            who.fail(None)
+        for who in list(self.watched):
+            if who is not None:
+                who.fail(None)
 
     cdef int wait(self, int milliseconds, dict foreign, list found) except -1:
         """Wait for events and handle one batch of them; return how many there were.

@@ -204,8 +204,8 @@ class Opening:
                 response = respond(500, _SERVER_ERROR)
         if inspect.isawaitable(response) or self._options.process_response is not None:
             self._task = self._loop.create_task(self._decide(connection, request, response))
-            self._server.handler_tasks.add(self._task)
-            self._task.add_done_callback(self._server.handler_tasks.discard)
+            self._server.opening_tasks.add(self._task)
+            self._task.add_done_callback(self._server.opening_tasks.discard)
         else:
             assert response is None or isinstance(response, Response)
             self._answer(connection, request, response or self._accept(connection, request))

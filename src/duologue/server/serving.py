@@ -13,7 +13,7 @@ from duologue.base.exceptions import ConnectionClosed
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, PathLike, Subprotocol
 from duologue.base.vocabulary import CloseCode, Side, State
-from duologue.connection.connection import Callbacks
+from duologue.connection.connection import Callbacks, Handling
 from duologue.connection.ending import Cause
 from duologue.connection.endpoint import Endpoint
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
@@ -75,11 +75,11 @@ class Server:
         self.logger = logger
         self.server: asyncio.Server | EngineServer
         self.openings: set[Opening] = set()
-        self.all_connections: set[ServerConnection] = set()
-        self.handler_tasks: set[asyncio.Task[None]] = set()
+        # With their handlers' tasks. At this size a dictionary is less than half of a set.
+        self.all_connections: dict[ServerConnection, asyncio.Task[None] | None] = {}
+        self.opening_tasks: set[asyncio.Task[None]] = set()
         # Bound once, not once for each connection.
         self._forget = self._connection_gone
-        self._forget_task = self.handler_tasks.discard
 
     @property
     def connections(self) -> set[ServerConnection]:
@@ -100,7 +100,7 @@ class Server:
 
     def start_connection(self, connection: ServerConnection, link: Link, rest: bytes) -> None:
         """Run the handler of a connection whose opening handshake succeeded."""
-        self.all_connections.add(connection)
+        self.all_connections[connection] = None
         if self._callbacks is not None:
             connection.serve_endpoint(self._callbacks, self._forget)
         connection.log().info("connection open")
@@ -109,40 +109,34 @@ class Server:
             return
         # Made in the same turn: close() must see the task before its first step. Only now, since an
         # eager task takes that step at once.
-        task = asyncio.get_running_loop().create_task(self._run(connection))
-        self.handler_tasks.add(task)
-        task.add_done_callback(self._forget_task)
+        task = self.get_loop().create_task(Handling(self, connection), name="connection handler")
+        if connection in self.all_connections:
+            self.all_connections[connection] = task
 
     def _connection_gone(self, connection: ServerConnection) -> None:
-        """Forget a connection that had no handler's task to do it."""
-        self.all_connections.discard(connection)
+        """Forget a connection that is closed, and whose handler has ended."""
+        self.all_connections.pop(connection, None)
         connection.log().info("connection closed")
 
-    async def _run(self, connection: ServerConnection) -> None:
+    async def handler_ended(self, connection: ServerConnection, exc: BaseException | None) -> None:
+        """Close a connection whose handler has returned or raised ``exc``; ends its task."""
         try:
-            try:
-                await self.handler(connection)  # type: ignore[operator]
-            except ConnectionClosed as exc:
+            if isinstance(exc, ConnectionClosed) and connection.state is not State.OPEN:
                 # Of this connection it is how handlers usually end; of another one it is a failure.
-                if connection.state is State.OPEN:
-                    self._handler_failed(connection, exc)
-                    await connection.close(CloseCode.INTERNAL_ERROR)
-                else:
-                    connection.log().info("connection handler ended: %s", exc)
-            except Exception as exc:
+                connection.log().info("connection handler ended: %s", exc)
+            elif isinstance(exc, Exception):
                 self._handler_failed(connection, exc)
                 await connection.close(CloseCode.INTERNAL_ERROR)
-            except BaseException:
+            elif exc is not None:
                 connection.start_close(CloseCode.INTERNAL_ERROR)
-                raise
+                raise exc
             await connection.close()
         finally:
-            self.all_connections.discard(connection)
-            connection.log().info("connection closed")
+            self._connection_gone(connection)
 
     def _handler_failed(self, connection: ServerConnection, exc: Exception) -> None:
         connection.record(Cause.HANDLER_RAISED, repr(exc), exc)
-        connection.log().error("connection handler failed", exc_info=True)
+        connection.log().error("connection handler failed", exc_info=exc)
 
     # -- closing
 
@@ -185,10 +179,15 @@ class Server:
                 ]
             )
         await self.server.wait_closed()
-        while self.handler_tasks:
-            await asyncio.wait(self.handler_tasks)
+        while tasks := self._tasks():
+            await asyncio.wait(tasks)
         self._closed.set_result(None)
         self.logger.info("server closed")
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        """Tasks of handlers and openings that have not ended."""
+        handlers = self.all_connections.values()
+        return [task for task in (*handlers, *self.opening_tasks) if task and not task.done()]
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed and all handlers have returned."""

@@ -77,7 +77,7 @@ async def test_the_life_of_a_connection(engine: Any) -> None:
             await ws.close(3000, "bye")
         await endpoint.closed.wait()
         assert server.connections == set()
-        assert server.all_connections == set()
+        assert server.all_connections == {}
     assert endpoint.told == [
         "open",
         "text",
@@ -96,7 +96,7 @@ async def test_no_task_for_a_connection() -> None:
         clients = [await connect(address(server)) for _ in range(5)]
         assert len(asyncio.all_tasks()) == before
         assert len(server.connections) == 5
-        assert not server.handler_tasks
+        assert list(server.all_connections.values()) == [None] * 5
         for client in clients:
             await client.close()
 
@@ -151,7 +151,7 @@ async def test_an_exception_in_on_close_is_logged(caplog: pytest.LogCaptureFixtu
         async with serve(Failing(), "127.0.0.1", 0) as server:
             async with connect(address(server)):
                 pass
-        assert server.all_connections == set()
+        assert server.all_connections == {}
     assert [record.message for record in caplog.records] == ["endpoint failed"]
 
 

@@ -192,6 +192,16 @@ async def test_too_many_sends_that_nobody_awaits_close_with_1013() -> None:
             await dropped
 
 
+async def test_what_a_message_takes_besides_its_octets_counts() -> None:
+    for messages, state in ((690, State.OPEN), (700, State.CLOSING)):
+        with rig(limits=Limits(max_outbox=100_000)) as r:
+            r.clog()
+            for _ in range(messages):
+                r.ws.send(b"")
+            await turns()
+            assert r.ws.state is state
+
+
 async def test_the_outbox_has_no_bound_for_those_who_wait() -> None:
     for limit in (1_000_000, None):
         with rig(limits=Limits(max_outbox=limit)) as r:

@@ -9,6 +9,7 @@ import pytest
 
 from duologue.asyncio.client import connect
 from duologue.asyncio.server import serve
+from duologue.connection.connection import Handling
 
 eager = getattr(asyncio, "eager_task_factory", None)
 
@@ -34,10 +35,8 @@ async def test_the_connection_is_open_when_its_task_is_made() -> None:
     loop = asyncio.get_running_loop()
 
     def factory(loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> asyncio.Task[Any]:
-        frame = getattr(coro, "cr_frame", None)
-        connection = frame.f_locals.get("connection") if frame is not None else None
-        if connection is not None and coro.__name__ == "_run":
-            states.append(connection.state.name)
+        if isinstance(coro, Handling):
+            states.extend(each.state.name for each in server.all_connections)
         return asyncio.Task(coro, loop=loop, **options)
 
     async def idle(ws: Any) -> None:

@@ -66,11 +66,11 @@ cdef class Connection(Machine):
 
     # Inbox: a ring of messages and fragments; its room is a power of two.
     cdef PyObject** ring
-    cdef Py_ssize_t ring_room
-    cdef Py_ssize_t ring_head
-    cdef Py_ssize_t ring_count
+    cdef int ring_room
+    cdef int ring_head
+    cdef int ring_count
+    cdef int ring_whole
     cdef Py_ssize_t ring_octets
-    cdef Py_ssize_t ring_whole
     cdef Py_ssize_t queue_high
     cdef Py_ssize_t queue_low
     cdef Py_ssize_t queue_octets
@@ -111,8 +111,8 @@ cdef class Connection(Machine):
     cdef double ping_sent
     cdef double judgement
     cdef bytes ping_data
-    cdef unsigned long reads
-    cdef unsigned long reads_at_ping
+    cdef unsigned int reads
+    cdef unsigned int reads_at_ping
     cdef object write_timer
     cdef long long taken_then
 

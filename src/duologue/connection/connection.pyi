@@ -2,7 +2,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, final, overload
 from uuid import UUID
 
 from duologue.base.types import Data, DataLike
@@ -16,6 +16,7 @@ from duologue.wire.http11 import Request, Response
 class Callbacks:
     def __init__(self, endpoint: object, default: type) -> None: ...
 
+@final
 class Handling(Coroutine[Any, Any, None]):
     def __init__(self, server: Any, connection: Connection) -> None: ...
     def __await__(self) -> Any: ...

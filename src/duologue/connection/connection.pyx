@@ -187,6 +187,9 @@ cdef class _Awaitable:
     def __await__(self):
         return self
 
+    def __iter__(self):
+        return self
+
     def __next__(self):
         return self.send(None)
 
@@ -224,6 +227,9 @@ cdef class _Done(_Awaitable):
     """A send that needs no waiting; one object serves all, so it may be awaited again."""
 
     def __await__(self):
+        return self
+
+    def __iter__(self):
         return self
 
     def __next__(self):
@@ -273,6 +279,9 @@ cdef class _Recv:
     cdef bint iterating
 
     def __await__(self):
+        return self
+
+    def __iter__(self):
         return self
 
     def __next__(self):
@@ -694,7 +703,7 @@ cdef class Connection(Machine):
             octets = self.response_head
             key = None if ACCEPT_EMPTY not in octets else self.request.headers["Sec-WebSocket-Key"]
             if key is not None:
-                octets = octets.replace(ACCEPT_EMPTY, ACCEPT + accept_key(key).encode(), 1)
+                octets = octets.replace(ACCEPT, ACCEPT + accept_key(key).encode(), 1)
             return read_again(self, octets, ResponseParser, last_responses)
         return self.response_head
 

@@ -1,10 +1,13 @@
+from libc.stdint cimport uint8_t
+
+
 cdef class Wakeup:
     cdef object loop
     cdef object callback
     cdef object context
     cdef object message
-    cdef bint settled
-    cdef bint was_cancelled
+    cdef uint8_t settled
+    cdef uint8_t was_cancelled
     cdef public bint _asyncio_future_blocking
 
     cdef object prepare(self)

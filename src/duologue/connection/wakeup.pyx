@@ -131,11 +131,11 @@ cdef class Wakeup:
 
     def done(self):
         """Whether the waiting is over."""
-        return self.settled
+        return bool(self.settled)
 
     def cancelled(self):
         """Whether it was cancelled."""
-        return self.was_cancelled
+        return bool(self.was_cancelled)
 
     @cython.binding(False)
     @cython.embedsignature.format("clinic")

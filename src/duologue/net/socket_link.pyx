@@ -211,24 +211,37 @@ cdef class SocketLink(Link):
         return self.judge_marks()
 
     cdef int write_all(self, list pieces) except -1:
+        cdef iovec[PIECES] vectors
+        cdef ssize_t sent = 0
+        cdef Py_ssize_t size
+        cdef int count = 0
         cdef bytes octets
-        cdef bint idle = self.queued == 0
         if self.gone or self.close_wanted or self.end_wanted:
             return 0
+        if self.queued == 0:
+            # Tried at once, as write() does, and without the queue, which most never need.
+            for octets in pieces[:PIECES] if len(pieces) > PIECES else pieces:
+                vectors[count].iov_base = PyBytes_AS_STRING(octets)
+                vectors[count].iov_len = PyBytes_GET_SIZE(octets)
+                count += 1
+            sent = send_vectors(self, vectors, count)
+            if self.gone:
+                return 0
         for octets in pieces:
-            if PyBytes_GET_SIZE(octets):
-                self.enqueue(octets, 0)
-        if idle and self.queued:
-            # Tried at once, as write() does; what is left is waited for.
-            self.flush()
-        if self.queued:
-            self.watch_for()
+            size = PyBytes_GET_SIZE(octets)
+            if sent >= size:
+                sent -= size
+            else:
+                self.enqueue(octets, sent)
+                sent = 0
+        if self.queued == 0:
+            return 0
+        self.watch_for()
         return self.judge_marks()
 
     cdef int flush(self) except -1:
         """Send what the kernel takes of what is queued."""
         cdef iovec[PIECES] pieces
-        cdef msghdr message
         cdef Py_ssize_t left
         cdef ssize_t sent
         cdef int count = 0
@@ -241,18 +254,9 @@ cdef class SocketLink(Link):
                 break
         pieces[0].iov_base = <char*>pieces[0].iov_base + self.offset
         pieces[0].iov_len -= self.offset
-        message.msg_name = NULL
-        message.msg_namelen = 0
-        message.msg_iov = pieces
-        message.msg_iovlen = count
-        message.msg_control = NULL
-        message.msg_controllen = 0
-        message.msg_flags = 0
-        sent = sendmsg(self.fd, &message, SEND_FLAGS)
-        if sent < 0:
-            if errno == EAGAIN or errno == EINTR:
-                return 0
-            return self.drop(OSError(errno, os.strerror(errno)))
+        sent = send_vectors(self, pieces, count)
+        if sent == 0:
+            return 0
         self.queued -= sent
         while sent:
             left = PyBytes_GET_SIZE(self.queue[0]) - self.offset
@@ -374,6 +378,25 @@ cdef class SocketLink(Link):
             return None
         finally:
             sock.detach()
+
+
+cdef ssize_t send_vectors(SocketLink link, iovec* vectors, int count) except -1:
+    """Send what the kernel takes of them; return how much that is, 0 after a failure."""
+    cdef msghdr message
+    cdef ssize_t sent
+    message.msg_name = NULL
+    message.msg_namelen = 0
+    message.msg_iov = vectors
+    message.msg_iovlen = count
+    message.msg_control = NULL
+    message.msg_controllen = 0
+    message.msg_flags = 0
+    sent = sendmsg(link.fd, &message, SEND_FLAGS)
+    if sent < 0:
+        if errno != EAGAIN and errno != EINTR:
+            link.drop(OSError(errno, os.strerror(errno)))
+        return 0
+    return sent
 
 
 cdef int link_ready(void* who, uint32_t events) except -1:

@@ -12,7 +12,7 @@ cpdef enum:
 
 
 cdef class Machine:
-    # Flags, side by side: each is one octet.
+    # What is small side by side, whatever it belongs to: three times sixteen octets.
     cdef uint8_t client
     cdef uint8_t raw_text
     cdef uint8_t foreign
@@ -24,10 +24,20 @@ cdef class Machine:
     cdef uint8_t check_text
     cdef uint8_t message_deflated
     cdef uint8_t sending_deflated
+    cdef uint8_t status
+    # Of the message being read: 0, or the opcode of its first frame.
+    cdef uint8_t message_opcode
+    cdef Utf8 utf8
+    # Of the frame being read.
+    cdef uint8_t[14] head
+    cdef uint8_t head_have
+    cdef uint8_t first
+    cdef uint8_t[4] key
+    cdef public bint debug
+    cdef public bint eof_sent
+    cdef readonly bint expect_continuation_frame
 
     cdef public object logger
-    cdef public bint debug
-    cdef uint8_t status
 
     # What the opening handshake agreed on.
     cdef list _extensions
@@ -44,24 +54,17 @@ cdef class Machine:
     cdef public object close_sent
     cdef public object close_rcvd_then_sent
     cdef public object parser_exc
-    cdef public bint eof_sent
 
     # The frame being read.
     cdef bytes rest
     cdef Py_ssize_t rest_at
     # How many frames may still be read in this turn; below 0 for any number.
     cdef long long allowance
-    cdef uint8_t[14] head
-    cdef uint8_t head_have
-    cdef uint8_t first
-    cdef uint8_t[4] key
     cdef Py_ssize_t length
     cdef Py_ssize_t have
     cdef bytes payload
-    cdef Utf8 utf8
 
-    # The message being read: 0, or the opcode of its first frame.
-    cdef uint8_t message_opcode
+    # The message being read.
     cdef Py_ssize_t message_size
 
     # What is to be sent.
@@ -70,7 +73,6 @@ cdef class Machine:
     cdef Py_ssize_t out_room
     cdef list large
     cdef bytes shared
-    cdef readonly bint expect_continuation_frame
 
     # The sink: what a reader finds is pushed into these.
     cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1

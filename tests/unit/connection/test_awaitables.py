@@ -6,7 +6,7 @@ import asyncio
 import collections.abc
 import inspect
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import Any
 
 import pytest
@@ -50,6 +50,24 @@ async def test_tasks_take_them(make: Callable[[Rig], Coroutine[Any, Any, Any]]) 
         await asyncio.wait([task])
         if task.exception() is None:
             assert task.result() in ("x", None)
+
+
+async def test_an_awaitable_of_somebody_else_may_delegate_to_them(
+    make: Callable[[Rig], Coroutine[Any, Any, Any]],
+) -> None:
+    class Wrapping:
+        def __init__(self, inner: Coroutine[Any, Any, Any]) -> None:
+            self.inner = inner
+
+        def __await__(self) -> Generator[Any, Any, Any]:
+            return (yield from self.inner.__await__())
+
+    with rig() as r:
+        r.text("x")
+        try:
+            assert await Wrapping(make(r)) in ("x", None)
+        except UnicodeEncodeError:
+            assert make is KINDS["refused"]
 
 
 async def test_cancelled_before_they_began(

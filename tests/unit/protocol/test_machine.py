@@ -450,3 +450,25 @@ def test_kept_memory_has_a_bound() -> None:
         assert tracemalloc.get_traced_memory()[0] < 17_000_000
     finally:
         tracemalloc.stop()
+
+
+def test_one_wrong_octet_in_long_text_is_found_wherever_it_is() -> None:
+    # Long payloads are unmasked in blocks, which must not lose sight of any octet.
+    for at in range(1001):
+        text = bytearray(b"a" * 1001)
+        text[at] = 0xFF
+        machine = EventMachine(Side.SERVER)
+        machine.receive_data(frame(1, bytes(text)))
+        assert machine.events_received() == []
+        assert isinstance(machine.parser_exc, UnicodeDecodeError)
+        assert machine.state is State.CLOSING
+
+
+@pytest.mark.parametrize("first", range(1, 12))
+def test_long_payloads_are_unmasked_from_any_position(first: int) -> None:
+    payload = bytes(range(256)) * 10
+    octets = frame(2, payload)
+    machine = EventMachine(Side.SERVER)
+    machine.receive_data(octets[: first + 8])
+    machine.receive_data(octets[first + 8 :])
+    assert machine.events_received() == [Frame(Opcode.BINARY, payload)]

@@ -88,3 +88,20 @@ async def test_a_connection_has_no_dictionary_of_its_own_until_it_is_used() -> N
     # Tripping over this? An idle connection's memory is most of what a server needs: see
     # bench/README.md, scenario g.
     assert sizes[0] <= 768
+
+
+async def test_each_connection_has_its_own_heads() -> None:
+    """Although most of their responses is kept once, and others had the same memory before."""
+    held: list[Any] = []
+    seen: list[Any] = []
+
+    async def handler(ws: ServerConnection) -> None:
+        held.extend((ws.request, ws.response))
+        seen.append((ws.request.headers["Sec-WebSocket-Key"], ws.response))
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        for _ in range(5):
+            async with connect(address(server)) as ws:
+                await ws.wait_closed()
+            assert seen.pop() == (ws.request.headers["Sec-WebSocket-Key"], ws.response)
+    assert len({id(head) for head in held}) == 10

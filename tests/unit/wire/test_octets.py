@@ -19,7 +19,7 @@ def masked(data: bytes, key: bytes) -> bytes:
     return bytes(octet ^ key[index % 4] for index, octet in enumerate(data))
 
 
-@pytest.mark.parametrize("size", [*range(40), 127, 128, 1000, 65537])
+@pytest.mark.parametrize("size", [*range(40), 127, 128, *range(510, 516), 640, 1000, 65537])
 def test_mask_of_every_small_size(size: int) -> None:
     data = os.urandom(size)
     assert apply_mask(data, KEY) == masked(data, KEY)

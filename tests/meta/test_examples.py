@@ -33,7 +33,8 @@ def test_programs_of_a_page(page: Path, tmp_path: Path) -> None:
 
 def test_readme_has_its_programs() -> None:
     names = {program.name for program in programs((ROOT / "README.md").read_text("utf-8"))}
-    assert names == {"echo_server.py", "echo_client.py", "chat_server.py"}
+    servers = {"echo_server.py", "chat_server.py", "endpoint_server.py"}
+    assert names == {*servers, "echo_client.py"}
 
 
 def test_the_chat_of_the_readme_reaches_everybody(tmp_path: Path) -> None:

@@ -1,6 +1,11 @@
 # What compiled code may call directly; deflate.pyi says what Python sees.
 
 
+from libc.stdint cimport uint8_t
+
+from duologue.wire.codec cimport Deflater, Inflater
+
+
 cdef class EncoderKind:
     cdef object __weakref__
     cdef int window_bits
@@ -8,9 +13,10 @@ cdef class EncoderKind:
     cdef list idle
     cdef bint primed  # with a dictionary, to which a compressor made later must not refer
 
-    cdef object make(self, bytes history)
-    cdef object borrow(self)
-    cdef int give_back(self, object encoder) except -1
+    cdef Deflater make(self, bytes history)
+    cdef Deflater borrow(self, const uint8_t* past, Py_ssize_t size)
+    cdef int give_back(self, Deflater encoder) except -1
+    cdef bint lends(self) except -1
 
 
 cdef class PerMessageDeflate:
@@ -21,10 +27,12 @@ cdef class PerMessageDeflate:
     cdef public Py_ssize_t threshold
 
     cdef EncoderKind kind
-    cdef object encoder
-    cdef object decoder
+    cdef Deflater encoder
+    cdef Inflater decoder
     cdef bytes said  # the message that a shared compressor compressed, or its end
     cdef bint said_packed
+    cdef uint8_t* past  # the last octets sent, for a shared compressor
+    cdef Py_ssize_t past_size
     cdef list seen  # what the peer may refer to, in pieces
     cdef Py_ssize_t seen_octets
     cdef bytes packed  # the same, compressed
@@ -62,12 +70,15 @@ cdef class PerMessageDeflate:
     # Gives back everything: there will be no more messages.
     cdef int end(self) except -1
 
-    cdef int hold_encoder(self, object encoder) except -1
-    cdef int hold_decoder(self, object decoder) except -1
+    cdef int hold_encoder(self, Deflater encoder) except -1
+    cdef int hold_decoder(self, Inflater decoder) except -1
     cdef bint wants_encoder(self) noexcept
     cdef int remember(self, bytes out) except -1
     cdef bytes history(self)
     cdef bytes sent_before(self)
+    cdef bytes compress_lent(self, object payload, bint fin)
+    cdef int remember_sent(self, const uint8_t* octets, Py_ssize_t size) except -1
+    cdef int forget_sent(self) except -1
     cdef int message_inflated(self) except -1
     cdef bytes inflate_all(self, object data, Py_ssize_t room, Py_ssize_t max_size, bint completed)
     cdef bytes inflate_some(self, object data, Py_ssize_t room, Py_ssize_t max_size)

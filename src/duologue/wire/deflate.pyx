@@ -9,14 +9,17 @@ Invariants:
     * an inflater belongs to one connection and is never shared, since a crafted distance would
       read what another peer sent. Compressors without context takeover are shared, one message
       after another: each message ends with a full flush, which forgets what came before;
-    * a connection that seldom compresses owns no codec. A compressor takes about 150 KiB, an
-      inflater up to 48 KiB, more than everything else a connection owns. The first message is
+    * with a window of up to 4 KiB (LENT_BITS) a connection never owns a compressor: it keeps the last
+      HISTORY octets that it sent, and a shared compressor is given them before each message. That
+      takes less time than a compressor of its own, whose 150 KiB are not in the cache;
+    * with a larger window a connection that seldom compresses owns none. The first message is
       compressed by a shared compressor, which its peer can't tell: it refers to nothing before.
       Only the second within the time after which its owner calls `release` gets a compressor of
       its own, which begins with the first in its window, and only while there are fewer than
-      MAX_OWN. An inflater is let go likewise; what
-      its peer may refer to is kept compressed (at most its window, and no more than was sent) and
-      given to the next one;
+      MAX_OWN;
+    * an inflater takes up to 48 KiB. It is let go after the first message and when its owner calls
+      `release`; what its peer may refer to is kept compressed (at most its window, and no more than
+      was sent) and given to the next one;
     * what arrives between two calls is at an octet boundary, since every fragment is flushed.
 
 Source: RFC 7692 sections 6 and 7.2; RFC 1951 for the blocks.
@@ -26,13 +29,23 @@ cimport cython
 
 import weakref
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy, memmove
+
 from duologue.base.accounts cimport totals
+from duologue.wire.codec cimport (
+    Deflater, Inflater, codec_error, is_direct, is_wanted, new_deflater, new_inflater,
+)
 
 from duologue.base.exceptions import PayloadTooBig, ProtocolError
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CTRL_OPCODES, Opcode
 from duologue.wire.extension import Extension
 from duologue.wire.frame import Frame
+
+cdef int Z_HUFFMAN_ONLY = 2
 
 __all__ = ["PerMessageDeflate", "check_compress_settings", "own_codecs"]
 
@@ -65,12 +78,17 @@ cdef int MAX_OWN = 1024
 # Pieces of history that are joined into one.
 cdef int MAX_PIECES = 16
 
+cdef enum:
+    # The largest window with which a connection keeps what it sent instead of a compressor. Larger
+    # ones are asked for by those who want the ratio, and to read them again takes too long.
+    LENT_BITS = 12
+    # Octets that are kept then. Twice as many take 1.5 us more for each message, and save nothing
+    # with messages of 1 KiB.
+    HISTORY = 2048
+
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
 
-cdef int INFLATE_WBITS = -15
-
-cdef object zlib_ng = None
 cdef object kinds = weakref.WeakValueDictionary()
 cdef int own_encoders = 0
 cdef int own_decoders = 0
@@ -81,50 +99,43 @@ def own_codecs() -> tuple:
     return own_encoders, own_decoders
 
 
-cdef int load() except -1:
-    """Import the codec library, which most short-lived programs never need."""
-    global zlib_ng
-    if zlib_ng is None:
-        from zlib_ng import zlib_ng as library
-        zlib_ng = library
-    return 0
-
-
 @cython.final
 @cython.auto_pickle(False)
 cdef class EncoderKind:
     """One way of compressing, with the compressors that all connections share that use it.
 
-    A compressor is handed to one message at a time, and ends it with a full flush.
+    A compressor is handed to one message at a time, and forgets it.
     """
 
-    cdef object make(self, bytes history):
-        cdef int window_bits = self.window_bits
+    cdef Deflater make(self, bytes history):
         cdef dict settings = self.settings
-        load()
-        if window_bits == 8:
-            # zlib has no compressor with a window of 256 octets. One that never refers back fits
-            # any window; 9 is the smallest it can be told.
-            settings = {**settings, "strategy": zlib_ng.Z_HUFFMAN_ONLY}
-            window_bits = 9
-        elif history is not None:
-            return zlib_ng.compressobj(wbits=-window_bits, zdict=history, **settings)
-        return zlib_ng.compressobj(wbits=-window_bits, **settings)
+        if self.window_bits > 8:
+            return new_deflater(self.window_bits, settings, history)
+        # zlib has no compressor with a window of 256 octets. One that never refers back fits any
+        # window; 9 is the smallest it can be told.
+        return new_deflater(9, {**settings, "strategy": Z_HUFFMAN_ONLY}, None)
 
-    cdef object borrow(self):
+    cdef Deflater borrow(self, const uint8_t* past, Py_ssize_t size):
+        """Take a compressor for one message, which may refer to the octets at ``past``."""
         # Threads: nothing between the two lets another one run.
-        return self.idle.pop() if self.idle else self.make(None)
+        cdef Deflater encoder = self.idle.pop() if self.idle else self.make(None)
+        encoder.lend(past, size)
+        return encoder
 
-    cdef int give_back(self, object encoder) except -1:
+    cdef int give_back(self, Deflater encoder) except -1:
         if len(self.idle) < MAX_IDLE:
             self.idle.append(encoder)
         return 0
+
+    cdef bint lends(self) except -1:
+        """Whether connections keep what they sent instead of a compressor."""
+        return 8 < self.window_bits <= LENT_BITS and not self.primed and is_direct()
 
 
 cdef EncoderKind kind_of(int window_bits, dict settings):
     """Return the one object for a window and settings."""
     cdef EncoderKind kind
-    key = (window_bits, *sorted(settings.items()))
+    key = (is_wanted(), window_bits, *sorted(settings.items()))
     found = kinds.get(key)
     if found is not None:
         return found
@@ -171,16 +182,15 @@ def check_compress_settings(settings) -> dict:
 
 cdef bytes unpack(bytes packed):
     """Inflate what a connection keeps compressed while it does not need it."""
-    load()
-    return zlib_ng.decompressobj(wbits=INFLATE_WBITS).decompress(packed + EMPTY_BLOCK)
+    return new_inflater(None).inflate(packed + EMPTY_BLOCK, 0)
 
 
-cdef bytes without_empty_block(bytes head, bytes tail):
-    """Join what a compressor made of a message, without what its receiver puts back."""
+cdef bytes without_empty_block(bytes made):
+    """Return what a compressor made of a message, without what its receiver puts back."""
     # A flush may never end otherwise; were it to, the peer's window would be wrong for good.
-    if not tail.endswith(EMPTY_BLOCK):
+    if not made.endswith(EMPTY_BLOCK):
         raise RuntimeError("zlib-ng did not end a flush with an empty block")
-    return head + tail[:-4] if head else tail[:-4]
+    return made[:-4]
 
 
 @cython.final
@@ -235,11 +245,23 @@ cdef class PerMessageDeflate:
         self.kind = kind_of(local_max_window_bits, check_compress_settings(compress_settings))
         self.threshold = threshold
 
+    def fresh(self):
+        """Return another one for another connection, configured alike."""
+        cdef PerMessageDeflate other = PerMessageDeflate.__new__(PerMessageDeflate)
+        other.remote_no_context_takeover = self.remote_no_context_takeover
+        other.local_no_context_takeover = self.local_no_context_takeover
+        other.remote_max_window_bits = self.remote_max_window_bits
+        other.local_max_window_bits = self.local_max_window_bits
+        other.kind = self.kind
+        other.threshold = self.threshold
+        return other
+
     def __dealloc__(self):
         global own_encoders, own_decoders
         totals.codecs -= 1
         own_encoders -= self.counted_encoder
         own_decoders -= self.counted_decoder
+        PyMem_Free(self.past)
 
     @property
     def compress_settings(self):
@@ -267,23 +289,25 @@ cdef class PerMessageDeflate:
         Returns:
             What to send as the frame's payload.
         """
-        cdef bytes head, tail
+        cdef bytes made
+        cdef Deflater encoder
         if fin and not self.sending and not len(payload):
             return EMPTY_MESSAGE
         self.uses += 1
+        if self.kind.lends():
+            return self.compress_lent(payload, fin)
         encoder = self.encoder
         if not self.sending:
             self.apart = not self.wants_encoder()
         if encoder is None:
             encoder = (
-                self.kind.borrow() if self.apart else self.kind.make(self.sent_before())
+                self.kind.borrow(NULL, 0) if self.apart else self.kind.make(self.sent_before())
             )
             self.said = None
         # Kept aside meanwhile: an encoder that failed half-way must not be used again.
         self.hold_encoder(None)
         forget = fin and self.apart
-        head = encoder.compress(payload)
-        tail = encoder.flush(zlib_ng.Z_FULL_FLUSH if forget else zlib_ng.Z_SYNC_FLUSH)
+        made = encoder.squeeze(payload, forget)
         if forget:
             self.kind.give_back(encoder)
         else:
@@ -291,14 +315,68 @@ cdef class PerMessageDeflate:
         whole = fin and not self.sending
         self.sending = not fin
         if not fin:
-            return head + tail if head else tail
-        tail = without_empty_block(head, tail)
+            return made
+        made = without_empty_block(made)
         if forget and whole and not self.local_no_context_takeover:
             self.said_packed = len(payload) <= 1 << self.local_max_window_bits
-            self.said = tail if self.said_packed else (
+            self.said = made if self.said_packed else (
                 bytes(payload[-(1 << self.local_max_window_bits):])
             )
-        return tail
+        return made
+
+    cdef bytes compress_lent(self, object payload, bint fin):
+        """Compress one fragment, or all, with a shared compressor that is told what came before."""
+        cdef Py_buffer view
+        cdef Deflater encoder
+        cdef bytes made, before
+        cdef bint whole = fin and not self.sending
+        if self.said is not None:
+            before, self.said = self.sent_before(), None
+            self.remember_sent(before, len(before))
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            encoder = self.kind.borrow(self.past, self.past_size)
+            made = encoder.squeeze(payload, True)
+            self.kind.give_back(encoder)
+            self.sending = not fin
+            if fin:
+                made = without_empty_block(made)
+            if fin and self.local_no_context_takeover:
+                self.past_size = 0
+            elif whole and not self.sent and view.len <= HISTORY:
+                # It may be the only one: the shortest form is kept.
+                self.said, self.said_packed = made, True
+            else:
+                self.remember_sent(<const uint8_t*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        self.sent = True
+        return made
+
+    cdef int remember_sent(self, const uint8_t* octets, Py_ssize_t size) except -1:
+        """Keep the last HISTORY octets sent, for the shared compressor."""
+        cdef Py_ssize_t kept
+        if self.past == NULL:
+            self.past = <uint8_t*>PyMem_Malloc(HISTORY)
+            if self.past == NULL:
+                raise MemoryError
+        if size >= HISTORY:
+            memcpy(self.past, octets + size - HISTORY, HISTORY)
+            self.past_size = HISTORY
+            return 0
+        kept = min(self.past_size, HISTORY - size)
+        memmove(self.past, self.past + self.past_size - kept, kept)
+        memcpy(self.past + kept, octets, size)
+        self.past_size = kept + size
+        return 0
+
+    cdef int forget_sent(self) except -1:
+        """Let go of what was kept of what was sent: the next message refers to nothing before."""
+        self.said = None
+        self.past_size = 0
+        PyMem_Free(self.past)
+        self.past = NULL
+        return 0
 
     cdef bytes sent_before(self):
         """Return the last message, if a shared compressor compressed it; ``None`` else."""
@@ -306,14 +384,14 @@ cdef class PerMessageDeflate:
 
     cdef bytes compress_apart(self, object payload):
         """Compress a whole message without history, for any connection of the same kind."""
-        cdef bytes head, tail
+        cdef bytes made
+        cdef Deflater encoder
         if not len(payload):
             return EMPTY_MESSAGE
-        encoder = self.kind.borrow()
-        head = encoder.compress(payload)
-        tail = encoder.flush(zlib_ng.Z_FULL_FLUSH)
+        encoder = self.kind.borrow(NULL, 0)
+        made = encoder.squeeze(payload, True)
         self.kind.give_back(encoder)
-        return without_empty_block(head, tail)
+        return without_empty_block(made)
 
     cdef bint may_share(self) noexcept:
         """Whether a message may be sent that this connection's compressor has not seen."""
@@ -324,6 +402,7 @@ cdef class PerMessageDeflate:
     cdef int sent_apart(self) except -1:
         """Note that a message made by `compress_apart` is sent: the peer's window has moved."""
         self.said = None
+        self.past_size = 0
         return 0
 
     cdef bint wants_encoder(self) noexcept:
@@ -335,14 +414,14 @@ cdef class PerMessageDeflate:
         self.sent = True
         return False
 
-    cdef int hold_encoder(self, object encoder) except -1:
+    cdef int hold_encoder(self, Deflater encoder) except -1:
         global own_encoders
         self.encoder = encoder
         own_encoders += (encoder is not None) - self.counted_encoder
         self.counted_encoder = encoder is not None
         return 0
 
-    cdef int hold_decoder(self, object decoder) except -1:
+    cdef int hold_decoder(self, Inflater decoder) except -1:
         global own_decoders
         self.decoder = decoder
         own_decoders += (decoder is not None) - self.counted_decoder
@@ -452,7 +531,7 @@ cdef class PerMessageDeflate:
         # RFC 7692 section 7.2.3.4: blocks of a message may have BFINAL set. What follows such a
         # block is a stream of its own, with an empty window.
         parts = []
-        rest = memoryview(self.decoder.unused_data)
+        rest = memoryview(self.decoder.unused)
         while True:
             parts.append(out)
             if room >= 0:
@@ -469,7 +548,7 @@ cdef class PerMessageDeflate:
                 break
             piece = rest[:PIECE]
             out = self.inflate_some(piece, room, max_size)
-            rest = rest[len(piece) - len(self.decoder.unused_data):]
+            rest = rest[len(piece) - (len(self.decoder.unused) if self.decoder.eof else 0):]
         return b"".join(parts)
 
     cdef int end_stream(self) except -1:
@@ -483,17 +562,13 @@ cdef class PerMessageDeflate:
         """Inflate up to the end of ``data`` or of the stream that it belongs to."""
         cdef bytes out, history
         if self.decoder is None:
-            load()
             # What follows a final block has an empty window.
             history = None if self.streams else self.history()
-            self.hold_decoder(
-                zlib_ng.decompressobj(wbits=INFLATE_WBITS) if history is None else
-                zlib_ng.decompressobj(wbits=INFLATE_WBITS, zdict=history)
-            )
+            self.hold_decoder(new_inflater(history))
         try:
             # One octet more than allowed tells "too big" from "just fits". 0 means no limit here.
-            out = self.decoder.decompress(data, room + 1 if room >= 0 else 0)
-        except zlib_ng.error as exc:
+            out = self.decoder.inflate(data, room + 1 if room >= 0 else 0)
+        except codec_error() as exc:
             self.hold_decoder(None)
             raise ProtocolError("compressed message is not valid DEFLATE data") from exc
         if 0 <= room < len(out):
@@ -513,7 +588,7 @@ cdef class PerMessageDeflate:
         if not self.sending and not self.kind.primed:
             self.hold_encoder(None)
             self.sent = False
-            self.said = None
+            self.forget_sent()
         if not self.receiving:
             self.hold_decoder(None)
             self.received = False
@@ -526,7 +601,8 @@ cdef class PerMessageDeflate:
         """Give back everything: there will be no more messages."""
         self.hold_encoder(None)
         self.hold_decoder(None)
-        self.said = self.packed = self.seen = None
+        self.forget_sent()
+        self.packed = self.seen = None
         self.seen_octets = 0
         return 0
 
@@ -534,6 +610,7 @@ cdef class PerMessageDeflate:
         """Whether there is a codec that `release` may free."""
         return (
             self.encoder is not None or self.decoder is not None or self.said is not None
+            or self.past != NULL
         )
 
     def encode(self, frame):

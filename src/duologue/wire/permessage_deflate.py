@@ -36,8 +36,9 @@ __all__ = [
     "enable_server_permessage_deflate",
 ]
 
-# zlib-ng: level 1 takes a third of the time of its level 2 and of stdlib zlib's level 1, for 20 to
-# 26 % more octets (1 KiB JSON, context takeover: 2.7, 7.5 and 8.7 us a message).
+# zlib-ng's level 1 takes half the time of its level 2 and a third of stdlib zlib's level 6, for 40
+# and 54 % more octets (1 KiB of JSON, context takeover, 100 connections: 4.9, 10.0 and 16.3 us a
+# message, 365, 261 and 237 octets). Its level 5 makes 232 octets in 12.1 us.
 _DEFAULT_SETTINGS = {"level": 1, "memLevel": 5}
 
 # What `websockets` negotiates. Little is gained from more history by messages of a few KiB.
@@ -228,7 +229,8 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
 
     Args:
         server_no_context_takeover: Start each of the server's own messages with an empty window,
-            so that it needs no compressor of its own for each connection (150 KiB).
+            so that it needs neither a compressor of its own for each connection (150 KiB) nor,
+            with a window of up to 12 bits, what the connection sent last (2 KiB).
         client_no_context_takeover: Ask the client to start each message with an empty window.
         server_max_window_bits: Largest base-two logarithm of the server's window, 8 to 15. 8
             leaves only Huffman coding.

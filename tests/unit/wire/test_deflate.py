@@ -17,11 +17,23 @@ import pytest
 
 from duologue.base.exceptions import PayloadTooBig, ProtocolError
 from duologue.base.vocabulary import Opcode
+from duologue.wire.codec import set_direct
 from duologue.wire.deflate import PerMessageDeflate, check_compress_settings, own_codecs
 from duologue.wire.extension import Extension
 from duologue.wire.frame import Frame
 
 EMPTY_BLOCK = b"\x00\x00\xff\xff"
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["direct", "objects"])
+def direct(request: pytest.FixtureRequest) -> Iterator[bool]:
+    """Each test runs with zlib-ng's functions, and with the package's objects."""
+    if set_direct(request.param) is not request.param:
+        pytest.skip("this build of zlib-ng does not show its functions")
+    try:
+        yield request.param
+    finally:
+        set_direct(True)
 
 
 def make(
@@ -256,6 +268,94 @@ def test_a_compressor_that_failed_is_not_used_again() -> None:
     with pytest.raises(TypeError):
         codec.encode(Frame(Opcode.TEXT, "str"))  # type: ignore[arg-type]
     assert inflate(make(remote_no_takeover=True), compress(codec, b"text")) == b"text"
+
+
+# Compressors that are lent: windows of up to 4 KiB.
+
+
+@pytest.mark.parametrize("bits", [9, 10, 11, 12])
+@pytest.mark.parametrize("level", [1, 2, 5, 9])
+def test_a_lent_compressor_refers_to_what_this_connection_sent(bits: int, level: int) -> None:
+    """Several connections take turns; an inflater with the agreed window reads each."""
+    chance = random.Random(bits * 10 + level)
+    text = b"".join(documents(300))
+    pairs = [
+        (make(local_bits=bits, settings={"level": level}), zlib.decompressobj(wbits=-bits))
+        for _ in range(3)
+    ]
+    for _ in range(150):
+        codec, decoder = chance.choice(pairs)
+        size = chance.choice([1, 50, 900, 2047, 2048, 2049, 5000, 16_383, 16_384, 70_000])
+        start = chance.randrange(len(text))
+        message = (text[start:] + text)[:size]
+        cut = chance.randrange(size)
+        parts = chance.choice([(message,), (message[:cut], message[cut:]), (message, b"")])
+        assert decoder.decompress(compress(codec, *parts) + EMPTY_BLOCK) == message
+
+
+def test_a_lent_compressor_saves_what_one_of_its_own_would(direct: bool) -> None:
+    before = own_codecs()
+    ratio = {}
+    for bits in (12, 13):
+        codec = make(local_bits=bits, settings={"level": 5})
+        sizes = [len(compress(codec, message)) for message in documents(20)]
+        ratio[bits] = sum(sizes[1:]) / sizes[0] / 19
+        owned = own_codecs()[0] - before[0]
+        assert owned == (0 if bits == 12 and direct else 1)
+    assert ratio[12] < 0.8
+    assert ratio[12] < 1.1 * ratio[13]
+
+
+def test_what_was_sent_is_forgotten_by_a_release() -> None:
+    codec = make(local_bits=12)
+    message = documents(1)[0]
+    first, second = compress(codec, message), compress(codec, message)
+    assert len(second) < len(first) / 3
+    codec.release()
+    assert compress(codec, message) == first
+    assert compress(codec, message) == second
+
+
+def test_memory_of_what_was_sent_is_bounded(direct: bool) -> None:
+    if not direct:
+        pytest.skip("a compressor of its own is far larger")
+    codecs = [make(local_bits=12) for _ in range(100)]
+    text = b"".join(documents(100))
+    compress(codecs[0], text)
+    tracemalloc.start()
+    try:
+        for _ in range(5):
+            for codec in codecs:
+                compress(codec, text)
+        assert tracemalloc.get_traced_memory()[0] < 100 * 2200
+        for codec in codecs:
+            codec.release()
+        assert tracemalloc.get_traced_memory()[0] < 10_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("size", [0, 1, 16_383, 16_384, 65_536, 1_000_000])
+@pytest.mark.parametrize("level", [0, 1, 6])
+@pytest.mark.parametrize("random_data", [False, True])
+def test_payloads_of_any_size_survive(size: int, level: int, random_data: bool) -> None:
+    message = random.Random(size).randbytes(size) if random_data else bytes(size)
+    for bits in (12, 15):
+        for settings in ({"level": level}, {"level": level, "memLevel": 1}):
+            sender = make(local_bits=bits, settings=settings)
+            receiver = make(remote_bits=bits)
+            for _ in range(3):
+                assert inflate(receiver, compress(sender, message)) == message
+
+
+def test_both_ways_to_the_library_make_the_same_octets(direct: bool) -> None:
+    made = []
+    for way in (True, False):
+        if set_direct(way) is not way:
+            pytest.skip("this build of zlib-ng does not show its functions")
+        codec = make(settings={"level": 3, "memLevel": 7, "strategy": 1})
+        made.append([compress(codec, message) for message in documents(30)])
+    assert made[0] == made[1]
 
 
 # Limits.

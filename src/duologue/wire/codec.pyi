@@ -1,0 +1,9 @@
+from typing import final
+
+def set_direct(yes: bool) -> bool: ...
+
+@final
+class Deflater: ...
+
+@final
+class Inflater: ...

@@ -5,9 +5,10 @@ from cpython.object cimport PyObject
 from duologue.base.accounts cimport Holder
 from duologue.connection.prepared cimport Prepared
 from duologue.connection.turn cimport Turn
-from duologue.connection.wakeup cimport Wakeup
+from duologue.connection.wakeup cimport Wakeable
 from duologue.net.link cimport Link
-from duologue.protocol.machine cimport Machine
+from duologue.net.timers cimport Deadline, Timers
+from duologue.protocol.machine cimport Machine, Terms
 
 
 cdef class _Queued:
@@ -30,6 +31,72 @@ cdef class Callbacks:
     cdef object on_pong
     cdef object on_drain
     cdef object on_close
+    # Called with each connection that is closed.
+    cdef object when_gone
+
+    cdef Callbacks calling(self, object when_gone)
+
+
+cdef class Common(Terms):
+    cdef object settings
+    cdef object loop
+    cdef Turn turn
+    cdef Timers timers
+    cdef Py_ssize_t queue_high
+    cdef Py_ssize_t queue_low
+    cdef Py_ssize_t queue_octets
+    cdef Py_ssize_t write_high
+
+
+# A ring of messages and fragments; its room is a power of two.
+cdef struct Inbox:
+    int room
+    int head
+    int count
+    # Of these, how many end a message.
+    int whole
+    Py_ssize_t octets
+    PyObject* items[1]
+
+
+cdef class Assembly:
+    cdef list parts
+    cdef Py_ssize_t octets
+    # Of the message that is being received, taken or not.
+    cdef Py_ssize_t fragments
+
+
+cdef class Outbox:
+    # Messages not framed yet; framed ones are in Machine.out and the link.
+    cdef object queue
+    cdef Py_ssize_t unawaited
+    cdef Py_ssize_t waiting
+    cdef dict drain_waiters
+    cdef bytes owed_pong
+    # What the link was given since the first time it was full.
+    cdef object write_timer
+    cdef long long passed
+    cdef long long taken_then
+    cdef object codec_timer
+    cdef unsigned long codec_uses
+
+
+cdef class Pings:
+    cdef dict waiters
+    cdef double sent
+    cdef double judgement
+    cdef bytes data
+    cdef unsigned int reads
+
+
+cdef class Ends:
+    cdef object recorded
+    cdef object handshake_exc
+    cdef object exc
+    cdef tuple pending_fault
+    cdef object closed_waiter
+    # What came while the rest of a turn was still to be parsed: the end of the link.
+    cdef tuple loss_put_off
 
 
 cdef class Connection(Machine):
@@ -51,77 +118,47 @@ cdef class Connection(Machine):
     cdef uint8_t end_put_off
     cdef uint8_t pong_due
 
+    cdef Common common
     cdef Callbacks endpoint
-    cdef object when_gone
-    cdef readonly object settings
-    cdef public object loop
     cdef Link link
     cdef object request_head
     cdef object response_head
-    cdef dict __dict__
-    cdef object recorded
-    cdef public object handshake_exc
+    # The key of a request that is kept without it.
+    cdef uint8_t[16] nonce
     cdef object identifier
+    cdef dict __dict__
     cdef object __weakref__
 
-    # Inbox: a ring of messages and fragments; its room is a power of two.
-    cdef PyObject** ring
-    cdef int ring_room
-    cdef int ring_head
-    cdef int ring_count
-    cdef int ring_whole
-    cdef Py_ssize_t ring_octets
-    cdef Py_ssize_t queue_high
-    cdef Py_ssize_t queue_low
-    cdef Py_ssize_t queue_octets
-    cdef Wakeup recv_waiter
-    cdef Wakeup wakeup
-    cdef list assembly
-    cdef Py_ssize_t assembled
-    cdef Py_ssize_t fragments
+    cdef Inbox* inbox
+    cdef Wakeable recv_waiter
 
-    # Outbox: messages not framed yet; framed ones are in Machine.out and the link.
-    cdef Py_ssize_t write_high
-    cdef object queue
-    cdef Py_ssize_t unawaited
-    cdef Py_ssize_t waiting
-    cdef Turn turn
-    cdef object codec_timer
-    cdef unsigned long codec_uses
-    cdef dict drain_waiters
-    cdef long long passed
-    cdef bytes owed_pong
+    # What few connections have at a time: one object for all others each.
+    cdef Assembly assembly
+    cdef Outbox outbox
+    cdef Ends ends
 
     # The share in the process-wide accounts, while there is one.
     cdef Holder* holder
 
-    # What came while the rest of a turn was still to be parsed: the end of the stream, of the link.
-    cdef tuple loss_put_off
-
-    # Closing.
-    cdef tuple pending_fault
-    cdef object closed_waiter
-    cdef public object connection_exc
-    cdef object close_timer
-
-    # Keepalive.
+    # Keepalive; once it is closing, the deadline is the closing handshake's.
     cdef public double latency
-    cdef dict pings
-    cdef object ping_timer
-    cdef double ping_sent
-    cdef double judgement
-    cdef bytes ping_data
-    cdef unsigned int reads
-    cdef unsigned int reads_at_ping
-    cdef object write_timer
-    cdef long long taken_then
+    cdef Pings pings
+    cdef Deadline deadline
 
+    cdef Assembly own_assembly(self)
+    cdef Outbox own_outbox(self)
+    cdef Ends own_ends(self)
+    cdef int share_request(self) except -1
     cdef int settle(self) except -1
     cdef int shed(self) except -1
+    cdef int let_assembly_go(self) except -1
+    cdef int drop_ring(self) noexcept
+    cdef int look_at(self, double when) except -1
     cdef int drop_inbox(self) except -1
     cdef int go_on_later(self) except -1
     cdef bint drain_rest(self) except -1
     cpdef record(self, cause, str detail=*, exc=*)
+    cdef int record_close(self, object cause, object close) except -1
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int stream_ended(self) except -1
     cdef int lost(self, object exc) except -1
@@ -133,7 +170,6 @@ cdef class Connection(Machine):
     cdef object take(self)
     cdef int wake_reader(self, bint at_once) except -1
     cdef bint may_wait(self) except -1
-    cdef object wait(self)
     cdef int idle(self) except -1
     cdef int tell(self, object callback, object argument=*) except -1
     cdef int endpoint_failed(self) except -1
@@ -145,6 +181,7 @@ cdef class Connection(Machine):
     cdef int match_pong(self, bytes payload) except -1
     cdef int flush(self) except -1
     cdef int flush_later(self) except -1
+    cdef bint overfull(self) noexcept
     cdef int pump(self) except -1
     cdef int start_failing(self) except -1
     cdef int start_closing(self) except -1

@@ -20,37 +20,48 @@ can be answered, for at most ``close_timeout``; then the connection fails (RFC 6
 
 **Ends.** The first cause is recorded in ``ending`` where it happens. ``lost`` runs once, last.
 
-Invariants: ``ring_count`` messages are in ``ring``; ``queue`` is empty unless ``blocked`` or a
-fragmented message is being sent; nothing is written after ``eof_sent``.
+**Parts.** What few connections have at a time (fragments, an outbox, pings, an end) are objects of
+their own, and whoever has none refers to one that is empty and shared. So a part is looked at
+without a question, and written to only by way of its ``own_...()``.
+
+Invariants: ``inbox`` is the shared empty one while no message is in it; ``queue`` is empty unless
+``blocked`` or a fragmented message is being sent; nothing is written after ``eof_sent``.
 """
 
 cimport cython
 
 import asyncio
+import base64
 import codecs
 import collections.abc
 import logging
 import secrets
 import types
 import uuid
-import weakref
 from collections import deque
 from dataclasses import replace
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_GET_LENGTH
+from cpython.weakref cimport PyWeakref_NewRef
+from libc.math cimport NAN
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from duologue.base.accounts cimport HolderCalls, change, hold, leave, totals
 from duologue.connection.prepared cimport Prepared
 from duologue.connection.turn cimport turn_of
-from duologue.connection.wakeup cimport Wakeup
+from duologue.connection.wakeup cimport Wakeable, Wakeup
 from duologue.net.link cimport Link, LinkCalls
-from duologue.net.timers cimport owned_timer
-from duologue.protocol.machine cimport CLOSED, CLOSING, CONNECTING, OPEN, Machine
+from duologue.net.timers cimport (
+    begin_deadline,
+    drop_deadline,
+    forget_deadline,
+    timers_of,
+)
+from duologue.protocol.machine cimport CLOSED, CLOSING, CONNECTING, OPEN, Machine, Terms
 
 from duologue.base.exceptions import (
     ConcurrencyError,
@@ -65,23 +76,38 @@ from duologue.base.exceptions import (
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CloseCode, Opcode, Side
 from duologue.connection.ending import Cause, Ending
-from duologue.net.timers import Timer, timers_of
+from duologue.net.timers import Timer
 from duologue.protocol.handshake import accept_key
 from duologue.wire.frame import Close
-from duologue.wire.http11 import RequestParser, ResponseParser
+from duologue.wire.http11 import ResponseParser, read_request
+
+cdef object CLIENT = Side.CLIENT
+cdef int DEBUG = logging.DEBUG
+cdef object get_running_loop = asyncio.get_running_loop
+cdef object PEER_CLOSED = Cause.PEER_CLOSED
 
 # For heads that were within their limits once.
 cdef object ANY_SIZE = replace(DEFAULT_LIMITS, max_line=None, max_headers=None, max_head=None)
 
-# What was read from kept heads and is still held by somebody, by the connection's id.
-cdef object last_requests = weakref.WeakValueDictionary()
-cdef object last_responses = weakref.WeakValueDictionary()
+# Weak references to what was read from kept heads and is still held by somebody, by the
+# connection's id.
+cdef dict last_requests = {}
+cdef dict last_responses = {}
 
 # The last response kept; see keep_heads().
 cdef bytes last_response = None
 cdef bytes ACCEPT = b"\r\nSec-WebSocket-Accept: "
 cdef bytes ACCEPT_EMPTY = ACCEPT + b"\r\n"
 cdef Py_ssize_t ACCEPT_LENGTH = 28
+
+# Requests kept, without their keys; see share_request().
+cdef dict known_requests = {}
+cdef bytes KEY = b"\r\nSec-WebSocket-Key: "
+cdef bytes KEY_EMPTY = KEY + b"\r\n"
+cdef enum:
+    KEY_LENGTH = 24
+    KNOWN_REQUESTS = 64
+    KNOWN_LENGTH = 2048
 
 
 cdef extern from *:
@@ -98,13 +124,35 @@ cdef extern from *:
         return 0;
     }
 
-    /* Calls with one argument or two; returns NULL with an exception set, as the C API does. */
+    /* Calls with one argument or two; returns NULL with an exception set, as the C API does. A
+     * method written in Python, as most callbacks are, is entered without a detour. */
     static PyObject *duologue_call_with(PyObject *callable, PyObject *first, PyObject *second)
     {
-        PyObject *arguments[3] = {NULL, first, second};
+        PyObject *arguments[4] = {NULL, NULL, first, second};
         size_t count = second == NULL ? 1 : 2;
-        return PyObject_Vectorcall(callable, arguments + 1,
+        if (PyMethod_Check(callable) && PyFunction_Check(PyMethod_GET_FUNCTION(callable))) {
+            PyObject *function = PyMethod_GET_FUNCTION(callable);
+            vectorcallfunc enter = PyVectorcall_Function(function);
+            if (enter != NULL) {
+                arguments[1] = PyMethod_GET_SELF(callable);
+                return enter(function, arguments + 1,
+                             (count + 1) | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+            }
+        }
+        return PyObject_Vectorcall(callable, arguments + 2,
                                    count | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    }
+
+    /* CPython 3.11 finds methods fast only where there is a dictionary, be it empty. There it
+     * stays: 64 octets for 93 instructions a message. Later ones need none. */
+    static void duologue_drop_dictionary(PyObject *object)
+    {
+        (void)object;
+    #if PY_VERSION_HEX >= 0x030C0000
+        PyObject **dictionary = _PyObject_GetDictPtr(object);
+        if (dictionary != NULL)
+            Py_CLEAR(*dictionary);
+    #endif
     }
 
     static int duologue_as_raised(void)
@@ -114,6 +162,7 @@ cdef extern from *:
     """
     # An exception that a try would have to save and restore state for, on every call.
     PyObject* call_with "duologue_call_with"(PyObject* callable, PyObject* first, PyObject* second)
+    void let_dictionary_go "duologue_drop_dictionary"(object owner)
     int as_raised "duologue_as_raised"() except -1
     int iter_send "PyIter_Send"(object iterator, object value, PyObject** result)
     int PYGEN_RETURN
@@ -141,6 +190,12 @@ cdef enum:
     PING_ = 9
     PONG_ = 10
     FIN_ = 0x80
+
+# What recv() was asked for.
+cdef enum:
+    AS_SENT
+    AS_TEXT
+    AS_BYTES
 
 # About what a message in the inbox takes besides its octets (a fragment twice that), and one in the
 # outbox.
@@ -259,13 +314,12 @@ cdef class _Later(_Awaitable):
 
 
 @cython.final
-@cython.freelist(64)
-cdef class _Recv:
+cdef class _Recv(Wakeable):
     """``recv()``: done at once when a message is there, else woken with it by the octets.
 
     Only what needs more than one message's arrival (fragments, decoding, the end of the connection)
-    is left to a coroutine. An :class:`_Awaitable` in all but its base, which would keep its memory
-    from being used again at once.
+    is left to a coroutine. It is itself what its task waits for: one object less for each
+    connection that waits.
 
     As an iterator it gives itself out for each message, as long as nobody holds on to an earlier
     one: ``begun`` and neither waiting nor with a coroutine, it is idle.
@@ -273,10 +327,9 @@ cdef class _Recv:
 
     cdef Connection connection
     cdef object coroutine
-    cdef object decode
-    cdef bint begun
-    cdef bint waiting
-    cdef bint iterating
+
+    cdef object home(self):
+        return self.connection.common.loop
 
     def __await__(self):
         return self
@@ -306,16 +359,19 @@ cdef class _Recv:
         elif self.begun:
             raise RuntimeError("cannot reuse already awaited coroutine")
         self.begun = True
-        if self.decode is None:
+        if self.decoding == AS_SENT:
             message = connection.take()
             if message is not None:
                 result[0] = new_reference(message)
                 return PYGEN_RETURN
             if connection.may_wait():
                 self.waiting = connection.recv_busy = True
-                result[0] = new_reference(connection.wait())
+                connection.recv_waiter = self
+                result[0] = new_reference(self.prepare())
                 return PYGEN_NEXT
-        self.coroutine = connection._recv(self.decode)
+        self.coroutine = connection._recv(
+            None if self.decoding == AS_SENT else self.decoding == AS_TEXT
+        )
         return self.delegate(None, result)
 
     cdef int delegate(self, object value, PyObject** result) except -1:
@@ -555,7 +611,96 @@ cdef class Callbacks:
         self.on_drain = overridden("on_drain")
         self.on_close = overridden("on_close")
 
+    cdef Callbacks calling(self, object when_gone):
+        """Return these callbacks with ``when_gone`` after the last of them."""
+        cdef Callbacks callbacks = self
+        if self.when_gone is not None and self.when_gone is not when_gone:
+            callbacks = Callbacks.__new__(Callbacks)
+            callbacks.keep_request = self.keep_request
+            callbacks.on_open = self.on_open
+            callbacks.on_message = self.on_message
+            callbacks.on_frame = self.on_frame
+            callbacks.on_ping = self.on_ping
+            callbacks.on_pong = self.on_pong
+            callbacks.on_drain = self.on_drain
+            callbacks.on_close = self.on_close
+        callbacks.when_gone = when_gone
+        return callbacks
 
+
+@cython.no_gc_clear
+@cython.final
+cdef class Common(Terms):
+    """What all connections share that have the same settings and event loop."""
+
+
+cdef Common common_to(object settings, object loop):
+    """Return what connections of these settings and this loop share, made for the first of them."""
+    cdef Common common
+    found = settings.common
+    if found is not None and (<Common>found).loop is loop:
+        return found
+    limit = settings.limits.max_queue_bytes
+    common = Common.__new__(Common)
+    common.settings = settings
+    common.loop = loop
+    common.turn = turn_of(loop, flush_now)
+    common.timers = timers_of(loop)
+    common.logger = settings.logger
+    common.max_message = -1 if settings.max_message is None else settings.max_message
+    common.max_fragment = -1 if settings.max_fragment is None else settings.max_fragment
+    common.queue_high = -1 if settings.queue_high is None else settings.queue_high
+    common.queue_low = 0 if settings.queue_low is None else settings.queue_low
+    common.queue_octets = -1 if limit is None or settings.queue_high is None else limit
+    common.write_high = -1 if settings.write_high is None else settings.write_high
+    settings.common = common
+    return common
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Assembly:
+    """The fragments of a message that is not whole yet."""
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Outbox:
+    """What waits to be sent, and who waits for that; for connections that were ever held up."""
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Pings:
+    """Pings whose pongs have not come yet."""
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Ends:
+    """Why and how a connection ends, once it does."""
+
+
+# What every connection refers to until it has one of its own; nothing is ever written to these.
+cdef Assembly NO_FRAGMENTS = Assembly()
+cdef Outbox NOTHING_WAITS = Outbox()
+cdef Ends NO_END = Ends()
+cdef Inbox NO_MESSAGES
+NO_MESSAGES.room = NO_MESSAGES.head = NO_MESSAGES.count = NO_MESSAGES.whole = 0
+NO_MESSAGES.octets = 0
+
+# Inboxes that nobody uses now: an idle connection has none.
+cdef enum:
+    SPARES = 16
+    INBOX_LEAST = 16
+
+cdef Inbox* spares[SPARES]
+cdef int spare_count = 0
+
+
+# Its parts are looked at without asking whether they are there, so the garbage collector may not
+# clear it; whatever they lead to can be cleared instead.
+@cython.no_gc_clear
 cdef class Connection(Machine):
     """An open WebSocket connection.
 
@@ -567,35 +712,76 @@ cdef class Connection(Machine):
     """
 
     def __init__(self, settings):
-        self.settings = settings
-        self.client = settings.side == Side.CLIENT
-        self.max_message_size = settings.max_message
-        self.max_fragment_size = settings.max_fragment
-        self.queue_high = -1 if settings.queue_high is None else settings.queue_high
-        self.queue_low = 0 if settings.queue_low is None else settings.queue_low
-        limit = settings.limits.max_queue_bytes
-        self.queue_octets = -1 if limit is None or settings.queue_high is None else limit
-        self.write_high = -1 if settings.write_high is None else settings.write_high
-        self.logger = settings.logger
-        self.debug = self.logger.isEnabledFor(logging.DEBUG)
-        if self.debug:
+        self.common = self.terms = common_to(settings, get_running_loop())
+        self.client = settings.side == CLIENT
+        self.debugging = settings.logger.isEnabledFor(DEBUG)
+        if self.debugging:
             self.logger = self.log()
-        self.loop = asyncio.get_running_loop()
-        self.turn = turn_of(self.loop, flush_now)
         self.status = CONNECTING
 
     def __cinit__(self, *args, **kwargs):
         totals.connections += 1
+        self.inbox = &NO_MESSAGES
+        self.assembly = NO_FRAGMENTS
+        self.outbox = NOTHING_WAITS
+        self.ends = NO_END
+        begin_deadline(&self.deadline, <void*>self, keepalive_due)
+        # Most never have an attribute that isn't ours, and the first one brings the dictionary.
+        let_dictionary_go(self)
 
     def __dealloc__(self):
         totals.connections -= 1
+        forget_deadline(&self.deadline)
         if self.holder != NULL:
             leave(self.holder)
-        while self.ring_count:
-            release(self.ring[self.ring_head])
-            self.ring_head = (self.ring_head + 1) & (self.ring_room - 1)
-            self.ring_count -= 1
-        PyMem_Free(self.ring)
+        while self.inbox.count:
+            release(self.inbox.items[self.inbox.head])
+            self.inbox.head = (self.inbox.head + 1) & (self.inbox.room - 1)
+            self.inbox.count -= 1
+        self.drop_ring()
+
+    cdef Assembly own_assembly(self):
+        if self.assembly is NO_FRAGMENTS:
+            self.assembly = Assembly.__new__(Assembly)
+        return self.assembly
+
+    cdef Outbox own_outbox(self):
+        if self.outbox is NOTHING_WAITS:
+            self.outbox = Outbox.__new__(Outbox)
+        return self.outbox
+
+    cdef Ends own_ends(self):
+        if self.ends is NO_END:
+            self.ends = Ends.__new__(Ends)
+        return self.ends
+
+    @property
+    def settings(self):
+        """What it shares with other connections, bounds and times: :class:`Settings`."""
+        return self.common.settings
+
+    @property
+    def loop(self):
+        """The event loop."""
+        return self.common.loop
+
+    @property
+    def connection_exc(self):
+        """Why the network connection was lost, ``None`` if it wasn't."""
+        return self.ends.exc
+
+    @connection_exc.setter
+    def connection_exc(self, value):
+        self.own_ends().exc = value
+
+    @property
+    def handshake_exc(self):
+        """Why the opening handshake failed, ``None`` if it didn't."""
+        return self.ends.handshake_exc
+
+    @handshake_exc.setter
+    def handshake_exc(self, value):
+        self.own_ends().handshake_exc = value
 
     # -- opening
 
@@ -606,9 +792,9 @@ cdef class Connection(Machine):
             link: where octets go and come from.
             rest: octets that came after the handshake.
         """
-        cdef object high = self.settings.write_high, low = self.settings.write_low
+        cdef object high = self.common.settings.write_high, low = self.common.settings.write_low
         if high is None:
-            high = self.settings.limits.max_outbox
+            high = self.common.settings.limits.max_outbox
         self.link = link
         link.own(self, &CALLS)
         link.set_write_limits(
@@ -616,9 +802,10 @@ cdef class Connection(Machine):
         )
         link.resume_reading()
         self.state = OPEN
-        if self.settings.ping_interval is not None:
-            self.ping_timer = owned_timer(self.loop, <void*>self, keepalive_due)
-            self.ping_timer.set(self.loop.time() + self.settings.ping_interval)
+        if self.common.settings.ping_interval is not None:
+            self.look_at(
+                self.common.timers.now() + <double>self.common.settings.ping_interval
+            )
         if self.endpoint is not None and self.endpoint.on_open is not None:
             # What it drains comes after the rest.
             self.parsing = True
@@ -626,6 +813,8 @@ cdef class Connection(Machine):
             self.parsing = False
         if self.endpoint is not None and not self.endpoint.keep_request:
             self.request_head = self.response_head = None
+        else:
+            self.share_request()
         if rest:
             self.received(<const uint8_t*><char*>rest, PyBytes_GET_SIZE(rest))
 
@@ -636,8 +825,7 @@ cdef class Connection(Machine):
             callbacks: the endpoint's.
             when_gone: called with the connection when it is closed.
         """
-        self.endpoint = callbacks
-        self.when_gone = when_gone
+        self.endpoint = callbacks.calling(when_gone)
         # Text is judged all the same, but nobody wants it as str.
         self.raw_text = callbacks.on_frame is not None
 
@@ -674,7 +862,8 @@ cdef class Connection(Machine):
 
     def abandon(self, exc=None):
         """Note that the opening handshake failed: there will be no connection."""
-        self.connection_exc = exc
+        if exc is not None:
+            self.own_ends().exc = exc
         self.finish()
 
     # -- facts
@@ -683,12 +872,20 @@ cdef class Connection(Machine):
     def request(self):
         """Request of the opening handshake, ``None`` before.
 
-        A server keeps its octets only and reads them again when they are asked for, some 20 µs,
+        A server keeps its octets only and reads them again when they are asked for, some 2 µs,
         unless somebody holds the object of the last time. With an endpoint it is ``None`` after
         ``on_open`` unless ``Endpoint.keep_request`` is set.
         """
         if isinstance(self.request_head, bytes):
-            return read_again(self, self.request_head, RequestParser, last_requests)
+            request = held(last_requests, id(self))
+            if request is None:
+                octets = self.request_head
+                if KEY_EMPTY in octets:
+                    key = base64.b64encode(PyBytes_FromStringAndSize(<char*>self.nonce, 16))
+                    octets = octets.replace(KEY, KEY + key, 1)
+                request = read_request(octets)
+                hold_weakly(last_requests, id(self), request)
+            return request
         return self.request_head
 
     @request.setter
@@ -700,11 +897,16 @@ cdef class Connection(Machine):
     def response(self):
         """Response of the opening handshake, ``None`` before; kept as the request is."""
         if isinstance(self.response_head, bytes):
+            response = held(last_responses, id(self))
+            if response is not None:
+                return response
             octets = self.response_head
             key = None if ACCEPT_EMPTY not in octets else self.request.headers["Sec-WebSocket-Key"]
             if key is not None:
                 octets = octets.replace(ACCEPT, ACCEPT + accept_key(key).encode(), 1)
-            return read_again(self, octets, ResponseParser, last_responses)
+            response = ResponseParser(ANY_SIZE).feed(octets)
+            hold_weakly(last_responses, id(self), response)
+            return response
         return self.response_head
 
     @response.setter
@@ -718,15 +920,51 @@ cdef class Connection(Machine):
         connections of the same second, which share it.
         """
         global last_response
-        last_requests.pop(id(self), None)
-        last_responses.pop(id(self), None)
-        self.request_head = request
         before, name, after = response.partition(ACCEPT)
         if name:
             response = before + name + after[ACCEPT_LENGTH:]
         if response == last_response:
             response = last_response
-        self.response_head = last_response = response
+        last_response = response
+        self.keep_shared_heads(request, response)
+
+    def keep_shared_heads(self, bytes request, bytes response):
+        """Keep the heads as :meth:`keep_heads` does, of a response that is known to be shared.
+
+        Its ``Sec-WebSocket-Accept`` is empty already.
+        """
+        # What they hold may be about another connection, which lay in this place.
+        if last_requests:
+            last_requests.pop(id(self), None)
+        if last_responses:
+            last_responses.pop(id(self), None)
+        self.request_head = request
+        self.response_head = response
+
+    cdef int share_request(self) except -1:
+        """Keep a request that others have sent too, but for its key, together with them."""
+        cdef bytes request, key, nonce
+        if not isinstance(self.request_head, bytes):
+            return 0
+        request = self.request_head
+        at = request.find(KEY) + len(KEY)
+        key = request[at:at + KEY_LENGTH]
+        if len(request) > KNOWN_LENGTH or KEY_EMPTY in request or not key.endswith(b"=="):
+            return 0
+        try:
+            nonce = base64.b64decode(key)
+        except ValueError:
+            return 0
+        if len(nonce) != 16 or base64.b64encode(nonce) != key:
+            return 0
+        request = request[:at] + request[at + KEY_LENGTH:]
+        if not request.startswith(b"\r\n", at):
+            return 0
+        if len(known_requests) >= KNOWN_REQUESTS and request not in known_requests:
+            known_requests.clear()
+        self.request_head = known_requests.setdefault(request, request)
+        memcpy(self.nonce, PyBytes_AS_STRING(nonce), 16)
+        return 0
 
     @property
     def id(self):
@@ -758,17 +996,17 @@ cdef class Connection(Machine):
     @property
     def ping_interval(self):
         """Seconds between keepalive pings, ``None`` for no keepalive."""
-        return self.settings.ping_interval
+        return self.common.settings.ping_interval
 
     @property
     def ping_timeout(self):
         """Seconds after a keepalive ping in which something must arrive."""
-        return self.settings.ping_timeout
+        return self.common.settings.ping_timeout
 
     @property
     def close_timeout(self):
         """Seconds for the closing handshake."""
-        return self.settings.close_timeout
+        return self.common.settings.close_timeout
 
     @property
     def ending(self):
@@ -777,24 +1015,35 @@ cdef class Connection(Machine):
         The first cause counts: a ``cause`` (:class:`Cause`), the ``detail`` in one line, such as a
         limit with its value, and the exception behind it, ``exc``, if there is one.
         """
-        return self.recorded
+        if type(self.ends.recorded) is tuple:
+            cause, close = self.ends.recorded
+            self.ends.recorded = Ending(cause, str(close))
+        return self.ends.recorded
 
     def log(self):
         """The logger, adding the connection to each record as ``websocket``."""
-        return logging.LoggerAdapter(self.settings.logger, {"websocket": self})
+        return logging.LoggerAdapter(self.common.settings.logger, {"websocket": self})
 
     cpdef record(self, cause, str detail="", exc=None):
         """Record why the connection ends; only the first time counts."""
-        if self.recorded is None:
-            self.recorded = Ending(cause, detail, exc)
+        if self.ends.recorded is None:
+            self.own_ends().recorded = Ending(cause, detail, exc)
+
+    cdef int record_close(self, object cause, object close) except -1:
+        """Record that a Close frame ends the connection; few ask for it in words."""
+        if self.ends.recorded is None:
+            self.own_ends().recorded = (cause, close)
+        return 0
 
     cdef object closed_exception(self):
         exc = Machine.closed_exception(self)
         if self.robbed and isinstance(exc, ConnectionClosedOK):
             # The handshake went well, but not all that was received could be taken.
-            exc = ConnectionClosedError(self.close_rcvd, self.close_sent, self.close_rcvd_then_sent)
-        if self.connection_exc is not None:
-            exc.__cause__ = self.connection_exc
+            exc = ConnectionClosedError(
+                self.closing.rcvd, self.closing.sent, self.closing.rcvd_then_sent
+            )
+        if self.ends.exc is not None:
+            exc.__cause__ = self.ends.exc
         return exc
 
     # -- the link's calls
@@ -809,7 +1058,7 @@ cdef class Connection(Machine):
         try:
             self.read(data, size)
             self.parsing = False
-            if self.recv_waiter is not None and self.ring_count:
+            if self.recv_waiter is not None and self.inbox.count:
                 self.wake_reader(True)
         finally:
             self.in_batch = self.parsing = False
@@ -818,8 +1067,8 @@ cdef class Connection(Machine):
             if self.turn_over:
                 self.go_on_later()
         if (
-            self.ring_count or self.in_payload or self.holder != NULL or self.rest is not None
-            or self.assembled
+            self.inbox.count or self.in_payload or self.holder != NULL or self.held_up()
+            or self.assembly.octets
         ):
             self.settle()
         return self.flush()
@@ -831,7 +1080,7 @@ cdef class Connection(Machine):
         """
         if not self.continuing:
             self.continuing = True
-            self.loop.call_soon(self._go_on)
+            self.common.loop.call_soon(self._go_on)
         return 0
 
     def _go_on(self):
@@ -841,7 +1090,7 @@ cdef class Connection(Machine):
             return
         if self.stopped:
             self.resume()
-        if self.recv_waiter is not None and self.ring_count:
+        if self.recv_waiter is not None and self.inbox.count:
             self.wake_reader(True)
         self.settle()
         self.flush()
@@ -850,33 +1099,24 @@ cdef class Connection(Machine):
         if self.end_put_off:
             self.end_put_off = False
             self.stream_ended()
-        if self.loss_put_off is not None:
-            (exc,), self.loss_put_off = self.loss_put_off, None
+        if self.ends.loss_put_off is not None:
+            (exc,), self.ends.loss_put_off = self.ends.loss_put_off, None
             self.lost(exc)
 
     cdef int wake_reader(self, bint at_once) except -1:
         """Wake the task that waits for a message, once for all that a read brought."""
-        cdef Wakeup waiter = self.recv_waiter
+        cdef Wakeable waiter = self.recv_waiter
         if waiter is not None:
             self.recv_waiter = None
-            if not waiter.wake(at_once) and self.wakeup is waiter:
-                self.wakeup = None
+            waiter.wake(at_once)
         return 0
 
     cdef bint may_wait(self) except -1:
         """Whether the next thing to wait for is simply a message."""
-        if self.recv_busy or self.assembly is not None or self.ring_count:
+        if self.recv_busy or self.assembly.parts is not None or self.inbox.count:
             return False
         self.idle()
         return not self.gone
-
-    cdef object wait(self):
-        """Return what a task yields to wait for the inbox."""
-        cdef Wakeup waiter = self.wakeup
-        if waiter is None or not (waiter.settled or waiter.callback is None):
-            waiter = self.wakeup = Wakeup(self.loop)
-        self.recv_waiter = waiter
-        return waiter.prepare()
 
     cdef int stream_ended(self) except -1:
         """The peer ended its stream; without a Close frame that is abnormal (section 7.1.5)."""
@@ -887,8 +1127,8 @@ cdef class Connection(Machine):
             return 0
         if not self.deaf:
             self.deaf = True
-            self.parser_exc = EOFError("unexpected end of stream")
-            self.record(Cause.CONNECTION_LOST, "the peer ended the stream", self.parser_exc)
+            self.own_closing().exc = EOFError("unexpected end of stream")
+            self.record(Cause.CONNECTION_LOST, "the peer ended the stream", self.closing.exc)
         self.flush()
         self.state = CLOSED
         self.link.close()
@@ -899,10 +1139,10 @@ cdef class Connection(Machine):
         if not yes:
             self.watch_writing()
             return 0
-        if self.write_timer is not None:
-            self.write_timer.clear()
-        if self.owed_pong is not None:
-            payload, self.owed_pong = self.owed_pong, None
+        if self.outbox.write_timer is not None:
+            self.outbox.write_timer.clear()
+        if self.outbox.owed_pong is not None:
+            payload, self.outbox.owed_pong = self.outbox.owed_pong, None
             self.answer_ping(payload)
         self.pump()
         self.flush()
@@ -914,13 +1154,13 @@ cdef class Connection(Machine):
 
     cdef int lost(self, object exc) except -1:
         if not self.drain_rest():
-            self.loss_put_off = (exc,)
+            self.own_ends().loss_put_off = (exc,)
             return 0
-        if exc is not None and self.connection_exc is None:
-            self.connection_exc = exc
-        if not (self.close_rcvd is not None and self.close_sent is not None):
-            if self.parser_exc is None and not self.deaf:
-                self.parser_exc = EOFError("unexpected end of stream")
+        if exc is not None and self.ends.exc is None:
+            self.own_ends().exc = exc
+        if not (self.closing.rcvd is not None and self.closing.sent is not None):
+            if self.closing.exc is None and not self.deaf:
+                self.own_closing().exc = EOFError("unexpected end of stream")
             self.record(Cause.CONNECTION_LOST, "" if exc is None else str(exc), exc)
         return self.finish()
 
@@ -930,7 +1170,7 @@ cdef class Connection(Machine):
         Returns whether that is all; else the next turn goes on.
         """
         self.overflowing = True
-        if self.rest is not None and not self.turn_over:
+        if self.held_up() and not self.turn_over:
             self.read_rest()
         if self.turn_over and not self.gone:
             self.go_on_later()
@@ -941,26 +1181,29 @@ cdef class Connection(Machine):
         """The connection is no more: tell everybody who waits for it."""
         self.gone = True
         self.deaf = True
-        self.pending_fault = None
         self.state = CLOSED
-        for timer in (self.ping_timer, self.close_timer, self.write_timer, self.codec_timer):
-            if timer is not None:
-                timer.drop()
-        self.ping_timer = self.close_timer = self.write_timer = self.codec_timer = None
+        drop_deadline(&self.deadline)
+        if self.ends is not NO_END:
+            self.ends.pending_fault = None
+        if self.outbox is not NOTHING_WAITS:
+            for timer in (self.outbox.write_timer, self.outbox.codec_timer):
+                if timer is not None:
+                    timer.drop()
+            self.outbox.write_timer = self.outbox.codec_timer = None
         if self.deflate is not None:
             self.deflate.end()
         self.wake_reader(False)
         self.drop_queue()
         self.wake_drained()
         if self.pings is not None:
+            pings, self.pings = self.pings, None
             exc = self.closed_exception()
-            for waiter, _ in self.pings.values():
+            for waiter, _ in (<Pings>pings).waiters.values():
                 if not waiter.done():
                     waiter.set_exception(exc)
                     # Whoever waits gets it; nobody else should hear of it from the collector.
                     waiter.exception()
-            self.pings = None
-        self.wake(self.closed_waiter)
+        self.wake(self.ends.closed_waiter)
         if self.endpoint is not None:
             self.leave_endpoint()
         return self.settle()
@@ -968,7 +1211,7 @@ cdef class Connection(Machine):
     def leave_endpoint(self):
         """Tell the endpoint and the server that the connection is closed."""
         callbacks, self.endpoint = self.endpoint, None
-        when_gone, self.when_gone = self.when_gone, None
+        when_gone = (<Callbacks>callbacks).when_gone
         on_close = (<Callbacks>callbacks).on_close
         if on_close is not None:
             try:
@@ -980,19 +1223,22 @@ cdef class Connection(Machine):
     def drop_queue(self):
         """Let messages go that were never framed; who awaits them gets ConnectionClosed."""
         cdef _Queued item
-        if self.queue is not None:
-            queue, self.queue = self.queue, None
+        if self.outbox is NOTHING_WAITS:
+            return
+        if self.outbox.queue is not None:
+            queue, self.outbox.queue = self.outbox.queue, None
             for entry in queue:
                 item = entry
                 item.fate = DROPPED
                 self.wake(item.sent)
-        self.unawaited = self.waiting = 0
+        self.outbox.unawaited = self.outbox.waiting = 0
 
     def wake_drained(self):
         """Wake who waits for room in the link."""
-        waiters, self.drain_waiters = self.drain_waiters, None
-        for waiter in waiters or ():
-            self.wake(waiter)
+        if self.outbox.drain_waiters is not None:
+            waiters, self.outbox.drain_waiters = self.outbox.drain_waiters, None
+            for waiter in waiters:
+                self.wake(waiter)
 
     cdef int wake(self, object waiter) except -1:
         if waiter is not None and not waiter.done():
@@ -1025,20 +1271,23 @@ cdef class Connection(Machine):
 
     cdef bint count_fragment(self, bytes payload, bint fin) except -1:
         """Count a fragment of the message that is being received; refuse too many."""
-        cdef Py_ssize_t cost = self.settings.limits.fragment_cost, allowed
+        cdef Py_ssize_t cost = self.common.settings.limits.fragment_cost, allowed
         if not (self.streaming and PyBytes_GET_SIZE(payload) == 0):
-            self.fragments += 1
-        if self.max_message >= 0 and cost:
-            allowed = max(self.max_message // cost, FREE_FRAGMENTS)
-            if self.fragments > allowed:
+            self.own_assembly()
+            self.assembly.fragments += 1
+        if self.terms.max_message >= 0 and cost:
+            allowed = max(self.terms.max_message // cost, FREE_FRAGMENTS)
+            if self.assembly.fragments > allowed:
                 self.fault(
                     CloseCode.MESSAGE_TOO_BIG,
                     f"message exceeds {allowed} fragments",
                     TooManyFragments(allowed),
                 )
                 return False
-        if fin:
-            self.fragments = 0
+        if fin and self.assembly.parts is None:
+            self.assembly = NO_FRAGMENTS
+        elif fin:
+            self.assembly.fragments = 0
         return True
 
     cdef int lend(self, int opcode, bint fin, bytes payload) except -1:
@@ -1063,15 +1312,16 @@ cdef class Connection(Machine):
 
     cdef int assemble(self, bytes payload, bint text, bint fin) except -1:
         """Put a message together for the endpoint."""
-        if self.assembly is None:
-            self.assembly = []
+        cdef list parts
+        if self.assembly.parts is None:
+            self.own_assembly().parts = []
         if payload:
-            self.assembly.append(payload)
-            self.assembled += PyBytes_GET_SIZE(payload) + MESSAGE_COST
+            self.assembly.parts.append(payload)
+            self.assembly.octets += PyBytes_GET_SIZE(payload) + MESSAGE_COST
         if not fin:
             return 0
-        parts, self.assembly = self.assembly, None
-        self.assembled = 0
+        parts = self.assembly.parts
+        self.assembly = NO_FRAGMENTS
         whole = b"".join(parts)
         return self.deliver(whole.decode() if text else whole)
 
@@ -1082,11 +1332,11 @@ cdef class Connection(Machine):
         return 0
 
     cdef int answer_ping(self, bytes payload) except -1:
-        if self.status != OPEN and self.status != CLOSING or self.eof_sent:
+        if self.status != OPEN and self.status != CLOSING or self.ended:
             return 0
         if self.blocked:
             # Section 5.5.3: answering the most recent ping is enough, so one is all we owe.
-            self.owed_pong = payload
+            self.own_outbox().owed_pong = payload
             return 0
         return self.write_control(PONG_, payload)
 
@@ -1097,11 +1347,12 @@ cdef class Connection(Machine):
         return 0
 
     cdef int match_pong(self, bytes payload) except -1:
-        if self.pings is None or payload not in self.pings:
+        cdef Pings pings = self.pings
+        if pings is None or payload not in pings.waiters:
             return 0
-        now = self.loop.time()
-        for data in list(self.pings):
-            waiter, sent = self.pings.pop(data)
+        now = self.common.timers.now()
+        for data in list(pings.waiters):
+            waiter, sent = pings.waiters.pop(data)
             if not waiter.done():
                 waiter.set_result(now - sent)
             if data == payload:
@@ -1109,11 +1360,13 @@ cdef class Connection(Machine):
                 break
         if self.pong_due:
             self.pong_due = False
-            self.ping_timer.set(max(now, self.ping_sent + self.settings.ping_interval))
+            self.look_at(max(now, pings.sent + self.common.settings.ping_interval))
+        if not pings.waiters:
+            self.pings = None
         return 0
 
     cdef int on_close(self) except -1:
-        self.record(Cause.PEER_CLOSED, str(self.close_rcvd))
+        self.record_close(PEER_CLOSED, self.closing.rcvd)
         return self.start_closing()
 
     cdef int on_fault(self, int code, str reason, object exc) except -1:
@@ -1123,10 +1376,10 @@ cdef class Connection(Machine):
             self.record(Cause.CLOSED_HERE, f"an extension failed: {exc!r}", exc)
         else:
             self.record(Cause.PROTOCOL_FAULT, str(exc), exc)
-        self.parser_exc = exc
-        self.pending_fault = (code, reason)
+        self.own_closing().exc = exc
+        self.own_ends().pending_fault = (code, reason)
         # The fragments of a message that will never be whole are nothing to answer.
-        if self.status != OPEN or not (self.ring_whole or self.answering):
+        if self.status != OPEN or not (self.inbox.whole or self.answering):
             return self.start_failing()
         return self.start_closing()
 
@@ -1134,56 +1387,77 @@ cdef class Connection(Machine):
 
     cdef int push(self, object item, Py_ssize_t octets) except -1:
         cdef Py_ssize_t room
-        if self.ring_count == self.ring_room:
+        if self.inbox.count == self.inbox.room:
             self.widen()
-        self.ring[(self.ring_head + self.ring_count) & (self.ring_room - 1)] = new_reference(item)
-        self.ring_count += 1
-        self.ring_octets += octets
+        room = (self.inbox.head + self.inbox.count) & (self.inbox.room - 1)
+        self.inbox.items[room] = new_reference(item)
+        self.inbox.count += 1
+        self.inbox.octets += octets
         if type(item) is not _Fragment or (<_Fragment>item).fin:
-            self.ring_whole += 1
+            self.inbox.whole += 1
         if not self.in_batch:
             self.wake_reader(False)
         if self.overflowing:
-            room = self.settings.limits.fragment_cost
-            room = self.ring_octets + self.ring_count * room
-            if self.queue_octets >= 0 and room > 2 * self.queue_octets:
+            room = self.common.settings.limits.fragment_cost
+            room = self.inbox.octets + self.inbox.count * room
+            if self.common.queue_octets >= 0 and room > 2 * self.common.queue_octets:
                 self.discarding = True
                 self.logger.warning("! inbox is full while closing: what follows is discarded")
         elif (
-            self.queue_high >= 0 and self.ring_count >= self.queue_high
-            or self.queue_octets >= 0 and self.ring_octets >= self.queue_octets
+            self.common.queue_high >= 0 and self.inbox.count >= self.common.queue_high
+            or self.common.queue_octets >= 0 and self.inbox.octets >= self.common.queue_octets
         ):
             self.stopped = True
         return 0
 
     cdef int widen(self) except -1:
         """Double the ring's room."""
-        cdef Py_ssize_t room = self.ring_room, index
-        cdef PyObject** ring = <PyObject**>PyMem_Malloc(max(room * 2, 4) * sizeof(PyObject*))
-        if ring == NULL:
-            raise MemoryError(f"no memory for {room * 2} messages")
-        for index in range(self.ring_count):
-            ring[index] = self.ring[(self.ring_head + index) & (room - 1)]
-        PyMem_Free(self.ring)
-        self.ring = ring
-        self.ring_head = 0
-        self.ring_room = max(room * 2, 4)
+        global spare_count
+        cdef int room = self.inbox.room, index
+        cdef Inbox* inbox
+        if room == 0 and spare_count:
+            spare_count -= 1
+            self.inbox = spares[spare_count]
+            return 0
+        room = max(2 * room, INBOX_LEAST)
+        inbox = <Inbox*>PyMem_Malloc(sizeof(Inbox) + room * sizeof(PyObject*))
+        if inbox == NULL:
+            raise MemoryError(f"no memory for {room} messages")
+        inbox[0] = self.inbox[0]
+        for index in range(inbox.count):
+            inbox.items[index] = self.inbox.items[(inbox.head + index) & (inbox.room - 1)]
+        if inbox.room:
+            PyMem_Free(self.inbox)
+        inbox.head = 0
+        inbox.room = room
+        self.inbox = inbox
+        return 0
+
+    cdef int drop_ring(self) noexcept:
+        """Let the empty ring go: whoever receives next may have it."""
+        global spare_count
+        if self.inbox.room == INBOX_LEAST and spare_count < SPARES:
+            self.inbox.head = self.inbox.whole = 0
+            self.inbox.octets = 0
+            spares[spare_count] = self.inbox
+            spare_count += 1
+        elif self.inbox.room:
+            PyMem_Free(self.inbox)
+        self.inbox = &NO_MESSAGES
         return 0
 
     cdef object pop(self):
-        item = stolen_reference(self.ring[self.ring_head])
-        self.ring_head = (self.ring_head + 1) & (self.ring_room - 1)
-        self.ring_count -= 1
+        item = stolen_reference(self.inbox.items[self.inbox.head])
+        self.inbox.head = (self.inbox.head + 1) & (self.inbox.room - 1)
+        self.inbox.count -= 1
         if type(item) is _Fragment:
-            self.ring_octets -= PyBytes_GET_SIZE((<_Fragment>item).payload)
-            self.ring_whole -= (<_Fragment>item).fin
+            self.inbox.octets -= PyBytes_GET_SIZE((<_Fragment>item).payload)
+            self.inbox.whole -= (<_Fragment>item).fin
         else:
-            self.ring_octets -= octets_of(item)
-            self.ring_whole -= 1
-        if self.ring_count == 0 and self.ring_room > 16:
-            PyMem_Free(self.ring)
-            self.ring = NULL
-            self.ring_head = self.ring_room = 0
+            self.inbox.octets -= octets_of(item)
+            self.inbox.whole -= 1
+        if self.inbox.count == 0:
+            self.drop_ring()
         if self.stopped:
             self.resume()
         if self.holder != NULL:
@@ -1195,9 +1469,9 @@ cdef class Connection(Machine):
         if self.turn_over:
             return 0
         if not self.overflowing:
-            if self.ring_count > self.queue_low and self.queue_high >= 0:
+            if self.inbox.count > self.common.queue_low and self.common.queue_high >= 0:
                 return 0
-            if self.queue_octets >= 0 and self.ring_octets > self.queue_octets // 2:
+            if self.common.queue_octets >= 0 and self.inbox.octets > self.common.queue_octets // 2:
                 return 0
         # Taken by a task that the read itself has woken: what it answers goes out with the rest.
         inside = self.in_batch
@@ -1216,12 +1490,12 @@ cdef class Connection(Machine):
 
     cdef object take(self):
         """Take a whole message if one is first in the inbox, else return ``None``."""
-        if self.recv_busy or self.assembly is not None:
+        if self.recv_busy or self.assembly.parts is not None:
             return None
         self.answering = False
-        if not self.ring_count:
+        if not self.inbox.count:
             return None
-        if type(<object>self.ring[self.ring_head]) is _Fragment:
+        if type(<object>self.inbox.items[self.inbox.head]) is _Fragment:
             return None
         self.answering = True
         return self.pop()
@@ -1229,17 +1503,17 @@ cdef class Connection(Machine):
     cdef int idle(self) except -1:
         """The application waits for a message: what came before a fault has been answered."""
         self.answering = False
-        if self.pending_fault is not None and not self.ring_count:
+        if self.ends.pending_fault is not None and not self.inbox.count:
             self.start_failing()
         return 0
 
     async def _wait_for_item(self):
         """Wait until the inbox has something; ``False`` when it never will."""
-        while not self.ring_count:
+        while not self.inbox.count:
             self.idle()
             if self.gone:
                 return False
-            waiter = self.recv_waiter = Wakeup(self.loop)
+            waiter = self.recv_waiter = Wakeup(self.common.loop)
             try:
                 await waiter
             finally:
@@ -1276,17 +1550,18 @@ cdef class Connection(Machine):
                 self.answering = True
                 return item
             # Kept on the connection, so that a cancelled recv() loses nothing.
-            if self.assembly is None:
-                self.assembly = []
-            self.assembly.append(item)
+            if self.assembly.parts is None:
+                self.own_assembly().parts = []
+            self.assembly.parts.append(item)
             fragment = item
-            self.assembled += PyBytes_GET_SIZE(fragment.payload) + 2 * MESSAGE_COST
+            self.assembly.octets += PyBytes_GET_SIZE(fragment.payload) + 2 * MESSAGE_COST
             if fragment.fin:
-                self.assembled = 0
+                self.assembly.octets = 0
             if self.holder != NULL:
                 self.settle()
             if fragment.fin:
-                parts, self.assembly = self.assembly, None
+                parts, self.assembly.parts = self.assembly.parts, None
+                self.let_assembly_go()
                 self.answering = True
                 whole = b"".join([(<_Fragment>part).payload for part in parts])
                 return whole.decode() if fragment.text else whole
@@ -1300,14 +1575,14 @@ cdef class Connection(Machine):
             await self._refuse_text(exc)
 
     async def _refuse_text(self, exc):
-        self.connection_exc = exc
+        self.own_ends().exc = exc
         self.record(Cause.CLOSED_HERE, "recv(decode=True) got no UTF-8", exc)
-        if self.pending_fault is None:
-            self.pending_fault = (
+        if self.ends.pending_fault is None:
+            self.own_ends().pending_fault = (
                 CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}"
             )
         self.start_failing()
-        await self.wait_closed()
+        await self.until_closed()
         raise self.closed_exception()
 
     def recv(self, decode=None):
@@ -1329,7 +1604,8 @@ cdef class Connection(Machine):
         """
         cdef _Recv recv = _Recv.__new__(_Recv)
         recv.connection = self
-        recv.decode = decode
+        if decode is not None:
+            recv.decoding = AS_TEXT if decode else AS_BYTES
         return recv
 
     def __aiter__(self):
@@ -1364,8 +1640,10 @@ cdef class Connection(Machine):
         """
         cdef _Fragment fragment
         self.occupy("recv_streaming")
-        parts, self.assembly = deque(self.assembly or ()), None
-        self.assembled = 0
+        parts = deque(self.assembly.parts or ())
+        if self.assembly is not NO_FRAGMENTS:
+            self.assembly.parts = None
+            self.assembly.octets = 0
         started = bool(parts)
         decoder = None
         try:
@@ -1388,9 +1666,9 @@ cdef class Connection(Machine):
                     yield item
                     return
                 fragment = item
-                if not (fragment.fin or self.ring_whole) and self.fragments > 0:
+                if not (fragment.fin or self.inbox.whole) and self.assembly.fragments > 0:
                     # A fragment of the message that is still arriving.
-                    self.fragments -= 1
+                    self.assembly.fragments -= 1
                 data = fragment.payload
                 if fragment.text if decode is None else decode:
                     if decoder is None:
@@ -1428,22 +1706,25 @@ cdef class Connection(Machine):
         if self.large is not None:
             pieces = self.take_out()
             # Counted first: the link may say at once that it is full.
-            for octets in pieces:
-                self.passed += PyBytes_GET_SIZE(octets)
+            if self.outbox is not NOTHING_WAITS:
+                for octets in pieces:
+                    self.outbox.passed += PyBytes_GET_SIZE(octets)
             self.link.write_all(pieces)
         elif self.out_size:
             size, self.out_size = self.out_size, 0
-            self.passed += size
+            if self.outbox is not NOTHING_WAITS:
+                self.outbox.passed += size
             self.link.write_memory(self.out, size)
             if self.out_size == 0:
                 self.give_back()
         elif self.shared is not None:
             shared, self.shared = self.shared, None
-            self.passed += PyBytes_GET_SIZE(shared)
+            if self.outbox is not NOTHING_WAITS:
+                self.outbox.passed += PyBytes_GET_SIZE(shared)
             self.link.write(shared)
-        if self.deflate is not None and self.codec_timer is None and self.deflate.holds():
+        if self.deflate is not None and self.outbox.codec_timer is None and self.deflate.holds():
             self.watch_codec()
-        if self.eof_sent and not self.eof_passed:
+        if self.ended and not self.eof_passed:
             self.eof_passed = True
             self.link.end()
         if self.holder != NULL or self.link.held:
@@ -1452,20 +1733,24 @@ cdef class Connection(Machine):
 
     cdef int flush_later(self) except -1:
         """Flush at the end of this turn of the loop, so that all its frames go out together."""
-        if self.large is not None or self.write_high >= 0 and self.out_size > self.write_high:
+        if self.overfull():
             return self.flush()
         if not self.in_batch and not self.flush_due:
             self.flush_due = True
-            self.turn.add(self)
+            self.common.turn.add(self)
         return 0
+
+    cdef bint overfull(self) noexcept:
+        """Whether what is written should not wait for the turn's end."""
+        return self.large is not None or 0 <= self.common.write_high < self.out_size
 
     cdef int pump(self) except -1:
         """Frame queued messages while the link takes them."""
         cdef _Queued item
-        while self.queue and not (self.blocked or self.fragmenting) and self.status == OPEN:
-            item = self.queue.popleft()
+        while self.outbox.queue and not (self.blocked or self.fragmenting) and self.status == OPEN:
+            item = self.outbox.queue.popleft()
             self.frame(item)
-            if self.large is not None or self.write_high >= 0 and self.out_size > self.write_high:
+            if self.overfull():
                 self.flush()
         return 0
 
@@ -1474,9 +1759,9 @@ cdef class Connection(Machine):
         if item.fate == DROPPED:
             return 0
         if not item.awaited:
-            self.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
+            self.outbox.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
         if item.prepared is None:
-            self.waiting -= PyBytes_GET_SIZE(item.message)
+            self.outbox.waiting -= PyBytes_GET_SIZE(item.message)
         item.fate = FRAMED
         if item.opcode == CONT_:
             self.fragmenting = True
@@ -1498,11 +1783,11 @@ cdef class Connection(Machine):
         item.opcode = opcode
         item.message = message
         item.compress = compress
-        if self.queue is None:
-            self.queue = deque()
-        self.queue.append(item)
-        self.unawaited += PyBytes_GET_SIZE(message) + QUEUED_COST
-        self.waiting += PyBytes_GET_SIZE(message)
+        if self.outbox.queue is None:
+            self.own_outbox().queue = deque()
+        self.outbox.queue.append(item)
+        self.outbox.unawaited += PyBytes_GET_SIZE(message) + QUEUED_COST
+        self.outbox.waiting += PyBytes_GET_SIZE(message)
         return item
 
     cdef bint send_plain(self, object message) except -1:
@@ -1510,9 +1795,9 @@ cdef class Connection(Machine):
 
         Returns whether it did so; else the message is left to the general way.
         """
-        if self.status != OPEN or self.blocked or self.fragmenting or self.queue:
+        if self.status != OPEN or self.blocked or self.fragmenting or self.outbox.queue:
             return False
-        if self.deflate is not None or self.foreign or self.debug:
+        if self.deflate is not None or self.foreign or self.debugging:
             return False
         if type(message) is bytes:
             if PyBytes_GET_SIZE(message) >= PLAIN_LENGTH:
@@ -1539,7 +1824,7 @@ cdef class Connection(Machine):
             later = _Later.__new__(_Later)
             later.make = self._refuse
             return later
-        if not (self.blocked or self.fragmenting or self.queue):
+        if not (self.blocked or self.fragmenting or self.outbox.queue):
             self.write_data(opcode, True, message, compress)
             self.flush_later()
             return self.drained()
@@ -1555,10 +1840,10 @@ cdef class Connection(Machine):
 
     cdef int bound_outbox(self) except -1:
         """See to it that what waits without being awaited stays below ``Limits.max_outbox``."""
-        limit = self.settings.limits.max_outbox
-        if limit is not None and self.unawaited > limit and len(self.queue) > 1:
+        limit = self.common.settings.limits.max_outbox
+        if limit is not None and self.outbox.unawaited > limit and len(self.outbox.queue) > 1:
             # Tasks made in this turn begin to await their sends before the next one.
-            self.loop.call_soon(self.loop.call_soon, self._check_outbox)
+            self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
         return self.settle()
 
     cdef object drained(self):
@@ -1571,14 +1856,14 @@ cdef class Connection(Machine):
         return later
 
     def _check_outbox(self):
-        limit = self.settings.limits.max_outbox
-        if self.status == OPEN and self.unawaited > limit:
+        limit = self.common.settings.limits.max_outbox
+        if self.status == OPEN and self.outbox.unawaited > limit:
             self.record(
                 Cause.OUTBOX_FULL,
-                f"{self.unawaited} octets wait, more than max_outbox of {limit}",
+                f"{self.outbox.unawaited} octets wait, more than max_outbox of {limit}",
             )
             self.drop_queue()
-            self.pending_fault = (CloseCode.TRY_AGAIN_LATER, "too slow")
+            self.own_ends().pending_fault = (CloseCode.TRY_AGAIN_LATER, "too slow")
             self.start_failing()
             self.flush()
 
@@ -1586,21 +1871,21 @@ cdef class Connection(Machine):
         """Wait for the end of a connection that is closing, and report it."""
         self.check_opened()
         self.start_closing()
-        await self.wait_closed()
+        await self.until_closed()
         raise self.closed_exception()
 
     async def _drain(self, _):
         """Wait until the link is below its low mark."""
         while self.blocked and not self.gone:
-            waiter = self.loop.create_future()
-            if self.drain_waiters is None:
-                self.drain_waiters = {}
-            self.drain_waiters[waiter] = None
+            waiter = self.common.loop.create_future()
+            if self.outbox.drain_waiters is None:
+                self.own_outbox().drain_waiters = {}
+            self.outbox.drain_waiters[waiter] = None
             try:
                 await waiter
             finally:
-                if self.drain_waiters is not None:
-                    self.drain_waiters.pop(waiter, None)
+                if self.outbox.drain_waiters is not None:
+                    self.outbox.drain_waiters.pop(waiter, None)
         if self.gone:
             raise self.closed_exception()
 
@@ -1608,15 +1893,15 @@ cdef class Connection(Machine):
         """Wait until a queued message was framed and the link has room again."""
         if item.fate == WAITING:
             item.awaited = True
-            self.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
-            item.sent = self.loop.create_future()
+            self.outbox.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
+            item.sent = self.common.loop.create_future()
             try:
                 await item.sent
             finally:
                 if item.fate == WAITING:
                     # Cancelled: the message is taken back.
                     item.fate = DROPPED
-                    self.waiting -= PyBytes_GET_SIZE(item.message)
+                    self.outbox.waiting -= PyBytes_GET_SIZE(item.message)
                     item.message = None
         if item.fate == DROPPED:
             await self._refuse(None)
@@ -1695,22 +1980,27 @@ cdef class Connection(Machine):
         except ConnectionClosed:
             raise
         except BaseException as exc:
-            # Half a message can't be taken back: the connection is of no use any more.
-            if self.status == OPEN and self.expect_continuation_frame:
-                self.record(Cause.CLOSED_HERE, "error in fragmented message", exc)
-                self.pending_fault = (CloseCode.INTERNAL_ERROR, "error in fragmented message")
-                self.start_failing()
-                self.flush()
+            self.fail_fragments(exc)
             raise
         finally:
             self.end_turn()
+
+    def fail_fragments(self, exc):
+        """Fail the connection if half a message was sent: that can't be taken back."""
+        if self.status == OPEN and self.unfinished:
+            self.record(Cause.CLOSED_HERE, "error in fragmented message", exc)
+            self.own_ends().pending_fault = (
+                CloseCode.INTERNAL_ERROR, "error in fragmented message"
+            )
+            self.start_failing()
+            self.flush()
 
     async def _take_turn(self):
         """Wait in the queue until a fragmented message may begin."""
         cdef _Queued item
         if self.status != OPEN:
             await self._refuse(None)
-        if not (self.fragmenting or self.queue):
+        if not (self.fragmenting or self.outbox.queue):
             self.fragmenting = True
             return
         item = self.enqueue(CONT_, b"", 0)
@@ -1737,11 +2027,13 @@ cdef class Connection(Machine):
     cdef bint offer_prepared(self, Prepared message) except -1:
         """Queue a message that others get too; return whether the connection was open."""
         cdef _Queued item
+        cdef Py_ssize_t high
         if self.status != OPEN:
             return False
-        if not (self.blocked or self.fragmenting or self.queue):
+        if not (self.blocked or self.fragmenting or self.outbox.queue):
             self.write_prepared(message)
-            if self.shared is not None and 0 <= self.write_high < PyBytes_GET_SIZE(self.shared):
+            high = self.common.write_high
+            if self.shared is not None and 0 <= high < PyBytes_GET_SIZE(self.shared):
                 self.flush()
             else:
                 self.flush_later()
@@ -1749,7 +2041,7 @@ cdef class Connection(Machine):
         item = self.enqueue(message.opcode, message.payload, -1)
         item.prepared = message
         # Held once for all who share it, by the message itself.
-        self.waiting -= PyBytes_GET_SIZE(message.payload)
+        self.outbox.waiting -= PyBytes_GET_SIZE(message.payload)
         self.bound_outbox()
         return True
 
@@ -1758,7 +2050,7 @@ cdef class Connection(Machine):
         cdef bytes frame = None
         cdef Py_ssize_t size
         # What a client sends has a mask of its own (section 5.1).
-        if not (self.client or self.foreign or self.debug):
+        if not (self.client or self.foreign or self.debugging):
             frame = message.frame_for(self.deflate)
         if frame is None:
             return self.write_data(message.opcode, True, message.payload, -1)
@@ -1791,15 +2083,16 @@ cdef class Connection(Machine):
 
         A payload that many connections are sent is in nobody's share: it has one of its own.
         """
-        cdef long long held = self.ring_octets + self.assembled + self.out_size
+        cdef long long held = self.inbox.octets + self.assembly.octets + self.out_size
         # A fragment costs an object more than a message does.
-        held += (2 * self.ring_count - self.ring_whole) * MESSAGE_COST
-        if self.rest is not None:
-            held += PyBytes_GET_SIZE(self.rest)
-        if self.payload is not None:
-            held += PyBytes_GET_SIZE(self.payload)
-        if self.queue:
-            held += self.waiting + QUEUED_COST * len(self.queue)
+        held += (2 * self.inbox.count - self.inbox.whole) * MESSAGE_COST
+        if self.reading is not None:
+            if self.reading.rest is not None:
+                held += PyBytes_GET_SIZE(self.reading.rest)
+            if self.reading.payload is not None:
+                held += PyBytes_GET_SIZE(self.reading.payload)
+        if self.outbox.queue:
+            held += self.outbox.waiting + QUEUED_COST * len(self.outbox.queue)
         if self.large is not None:
             for octets in self.large:
                 held += PyBytes_GET_SIZE(octets)
@@ -1809,14 +2102,14 @@ cdef class Connection(Machine):
                 self.holder = NULL
             return 0
         if self.holder == NULL:
-            budget = self.settings.limits.memory_budget
+            budget = self.common.settings.limits.memory_budget
             self.holder = hold(<void*>self, &HOLDER_CALLS, -1 if budget is None else budget)
         return change(self.holder, held)
 
     cdef int shed(self) except -1:
         """Let go of everything held, and close with 1013: the process holds too much."""
         cdef long long held = holder_weigh(<void*>self)
-        budget = self.settings.limits.memory_budget
+        budget = self.common.settings.limits.memory_budget
         detail = (
             f"{held} of the {totals.octets} octets that this process holds are here, more than "
             f"memory_budget of {budget} in all"
@@ -1831,25 +2124,32 @@ cdef class Connection(Machine):
         self.out_size = 0
         self.large = self.shared = None
         if self.status == OPEN and self.link.held <= KEPT_WHEN_SHED:
-            self.pending_fault = (CloseCode.TRY_AGAIN_LATER, "over the memory budget")
+            self.own_ends().pending_fault = (CloseCode.TRY_AGAIN_LATER, "over the memory budget")
             self.start_failing()
             self.flush()
         elif not self.gone:
-            self.connection_exc = self.connection_exc or MemoryError(detail)
+            self.own_ends().exc = self.ends.exc or MemoryError(detail)
             self.link.abort()
         return self.settle()
 
     cdef int drop_inbox(self) except -1:
         """Let all go that was received and not taken; :attr:`robbed` makes that known."""
         self.stopped = False
-        while self.ring_count:
+        while self.inbox.count:
             self.pop()
-        self.assembly = None
-        self.assembled = 0
-        self.rest = None
-        self.rest_at = 0
+        if self.assembly is not NO_FRAGMENTS:
+            self.assembly.parts = None
+            self.assembly.octets = 0
+            self.let_assembly_go()
         self.in_payload = False
-        self.payload = None
+        if self.reading is not None:
+            self.reading.rest = self.reading.payload = None
+            self.reading.rest_at = 0
+        return 0
+
+    cdef int let_assembly_go(self) except -1:
+        if self.assembly.fragments == 0 and self.assembly.parts is None:
+            self.assembly = NO_FRAGMENTS
         return 0
 
     def _shed(self):
@@ -1884,15 +2184,17 @@ cdef class Connection(Machine):
 
     def send_ping(self, data=None):
         """Send a Ping frame at once; return the future of its round-trip time."""
-        if self.pings is None:
-            self.pings = {}
-        if data in self.pings:
+        cdef Pings pings = self.pings
+        if pings is None:
+            pings = self.pings = Pings.__new__(Pings)
+            pings.waiters = {}
+        if data in pings.waiters:
             raise ConcurrencyError("already waiting for a pong with the same data")
-        while data is None or data in self.pings:
+        while data is None or data in pings.waiters:
             data = secrets.token_bytes(4)
         self.write_control(PING_, data)
-        waiter = self.loop.create_future()
-        self.pings[data] = (waiter, self.loop.time())
+        waiter = self.common.loop.create_future()
+        pings.waiters[data] = (waiter, self.common.timers.now())
         self.flush_later()
         return waiter
 
@@ -1914,20 +2216,22 @@ cdef class Connection(Machine):
 
     def _keepalive(self):
         """The keepalive timer: time to ping, or to judge the silence after a ping."""
-        now = self.loop.time()
+        cdef Pings pings = self.pings
+        now = self.common.timers.now()
         if self.status != OPEN or self.deaf:
             return
-        timeout = self.settings.ping_timeout
+        timeout = self.common.settings.ping_timeout
         if not self.pong_due:
             self.keepalive_ping()
             self.pong_due = timeout is not None
-            self.judge_at(now + (self.settings.ping_interval if timeout is None else timeout))
+            interval = self.common.settings.ping_interval
+            self.judge_at(now + (interval if timeout is None else timeout))
             return
-        late = now - self.judgement
-        if self.reads != self.reads_at_ping:
+        late = now - pings.judgement
+        if self.reads != pings.reads:
             self.pong_due = False
-            self.ping_timer.set(max(now, self.ping_sent + self.settings.ping_interval))
-        elif self.stopped or self.blocked and self.settings.limits.write_timeout is not None:
+            self.look_at(max(now, pings.sent + self.common.settings.ping_interval))
+        elif self.stopped or self.blocked and self.common.settings.limits.write_timeout is not None:
             # Its octets wait behind a full inbox, or the ping behind others: not its silence.
             self.judge_at(now + timeout)
         elif late > TOO_LATE:
@@ -1936,65 +2240,74 @@ cdef class Connection(Machine):
         else:
             self.record(
                 Cause.PING_TIMEOUT,
-                f"nothing arrived within ping_timeout of {self.settings.ping_timeout} s",
+                f"nothing arrived within ping_timeout of {self.common.settings.ping_timeout} s",
             )
-            self.pending_fault = (CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+            self.own_ends().pending_fault = (
+                CloseCode.INTERNAL_ERROR, "keepalive ping timeout"
+            )
             self.start_failing()
             self.flush()
 
     def keepalive_ping(self):
         """Ping, and let go of the keepalive ping before this one if it was never answered."""
-        self.ping_sent = self.loop.time()
-        self.reads_at_ping = self.reads
-        if self.pings is not None:
-            self.pings.pop(self.ping_data, None)
+        cdef Pings pings = self.pings
+        if pings is None:
+            pings = self.pings = Pings.__new__(Pings)
+            pings.waiters = {}
+        pings.sent = self.common.timers.now()
+        pings.reads = self.reads
+        pings.waiters.pop(pings.data, None)
         if not self.blocked:
             self.send_ping()
-            self.ping_data = next(reversed(self.pings))
+            pings.data = next(reversed(pings.waiters))
+
+    cdef int look_at(self, double when) except -1:
+        """Have the deadline at ``when``: the next ping's, a pong's, or the closing handshake's."""
+        return self.common.timers.set(&self.deadline, when)
 
     def judge_at(self, when):
-        """Look at the keepalive again at ``when``."""
-        self.judgement = when
-        self.ping_timer.set(when)
+        """Look at the keepalive again at ``when``: the ping was sent."""
+        self.pings.judgement = when
+        self.look_at(when)
 
     def watch_writing(self):
         """Give a blocked write its own deadline, which progress moves (Limits.write_timeout)."""
-        timeout = self.settings.limits.write_timeout
+        timeout = self.common.settings.limits.write_timeout
         if timeout is None or self.gone:
             return
-        if self.write_timer is None:
-            self.write_timer = Timer(timers_of(self.loop), self._judge_writing)
-        self.taken_then = self.passed - self.link.unsent()
-        self.write_timer.set(self.loop.time() + timeout)
+        if self.outbox.write_timer is None:
+            self.own_outbox().write_timer = Timer(self.common.timers, self._judge_writing)
+        self.outbox.taken_then = self.outbox.passed - self.link.unsent()
+        self.outbox.write_timer.set(self.common.timers.now() + timeout)
 
     def _judge_writing(self):
-        if self.passed - self.link.unsent() > self.taken_then:
+        if self.outbox.passed - self.link.unsent() > self.outbox.taken_then:
             self.watch_writing()
             return
-        timeout = self.settings.limits.write_timeout
+        timeout = self.common.settings.limits.write_timeout
         exc = TimeoutError(f"peer took no octets within write_timeout of {timeout} s")
         self.record(Cause.WRITE_STALLED, str(exc), exc)
-        self.connection_exc = self.connection_exc or exc
+        self.own_ends().exc = self.ends.exc or exc
         self.link.abort()
 
     # -- memory
 
     cdef int watch_codec(self) except -1:
         """Have the codecs freed that aren't used for ``Limits.codec_idle``."""
-        idle = self.settings.limits.codec_idle
+        idle = self.common.settings.limits.codec_idle
         if idle is None or self.gone:
             return 0
-        if self.codec_timer is None:
-            self.codec_timer = Timer(timers_of(self.loop), self._judge_codec)
-        self.codec_uses = self.deflate.uses
-        self.codec_timer.set(self.loop.time() + idle)
+        if self.outbox.codec_timer is None:
+            self.own_outbox().codec_timer = Timer(self.common.timers, self._judge_codec)
+        self.outbox.codec_uses = self.deflate.uses
+        self.outbox.codec_timer.set(self.common.timers.now() + idle)
         return 0
 
     def _judge_codec(self):
-        if self.deflate is not None and self.deflate.uses == self.codec_uses:
+        if self.deflate is not None and self.deflate.uses == self.outbox.codec_uses:
             self.deflate.release()
         if self.deflate is None or not self.deflate.holds():
-            self.codec_timer = None
+            self.outbox.codec_timer = None
             return
         # Used meanwhile, or in the middle of a message.
         self.watch_codec()
@@ -2003,43 +2316,45 @@ cdef class Connection(Machine):
 
     cdef int start_closing(self) except -1:
         """Begin to wait for the end; after ``close_timeout`` it is not waited for any more."""
-        timeout = self.settings.close_timeout
-        if timeout is None or self.close_timer is not None or self.gone:
+        timeout = self.common.settings.close_timeout
+        if timeout is None or self.deadline.fired == close_timed_out or self.gone:
             return 0
-        self.close_timer = Timer(timers_of(self.loop), self._close_timed_out)
-        self.close_timer.set(self.loop.time() + timeout)
+        # Whoever closes pings no more.
+        self.deadline.fired = close_timed_out
+        self.look_at(self.common.timers.now() + <double>timeout)
         return 0
 
     def _close_timed_out(self):
-        if self.pending_fault is not None and self.status == OPEN:
+        if self.ends.pending_fault is not None and self.status == OPEN:
             # The application had its time to answer what came before the fault.
-            self.close_timer = None
+            self.deadline.fired = keepalive_due
             self.start_failing()
             self.flush()
             return
         exc = TimeoutError("timed out while closing connection")
-        if self.connection_exc is None:
-            self.connection_exc = exc
+        if self.ends.exc is None:
+            self.own_ends().exc = exc
         self.link.abort()
 
     cdef int start_failing(self) except -1:
         """Fail the connection for the recorded fault (RFC 6455 section 7.1.7)."""
-        code, reason = self.pending_fault
-        self.pending_fault = None
+        code, reason = self.ends.pending_fault
+        self.ends.pending_fault = None
         self.deaf = True
         if self.status == OPEN:
-            if not self.expect_continuation_frame:
+            if not self.unfinished:
                 self.frame_queue()
             close = Close(code, reason)
             self.write_close(close, close.serialize())
-        if not self.client and not self.eof_sent:
+        if not self.client and not self.ended:
             self.start_eof()
-        if self.close_timer is not None:
-            self.close_timer.drop()
-            self.close_timer = None
+        # Its answer to us has the whole time again.
+        self.deadline.fired = keepalive_due
+        self.deadline.when = NAN
         if self.stopped and not self.gone:
             # Nobody reads any more, but the end of the stream must be seen.
-            self.rest = None
+            if self.reading is not None:
+                self.reading.rest = None
             self.stopped = False
             self.link.resume_reading()
         self.start_closing()
@@ -2059,7 +2374,7 @@ cdef class Connection(Machine):
             ProtocolError: If the code may not be sent or the reason is too long.
         """
         self.start_close(code, reason)
-        await self.wait_closed()
+        await self.until_closed()
 
     def start_close(self, code=CloseCode.NORMAL_CLOSURE, str reason="", cause=Cause.CLOSED_HERE):
         """Send a Close frame and don't wait; arguments and errors are those of :meth:`close`."""
@@ -2067,11 +2382,13 @@ cdef class Connection(Machine):
         if self.status != OPEN:
             self.start_closing()
             return
-        if self.pending_fault is not None:
+        if self.ends.pending_fault is not None:
             self.start_failing()
-        elif self.expect_continuation_frame:
+        elif self.unfinished:
             self.record(cause, "close during fragmented message")
-            self.pending_fault = (CloseCode.INTERNAL_ERROR, "close during fragmented message")
+            self.own_ends().pending_fault = (
+                CloseCode.INTERNAL_ERROR, "close during fragmented message"
+            )
             self.start_failing()
         else:
             close = Close(code, reason) if code is not None else Close(
@@ -2080,7 +2397,7 @@ cdef class Connection(Machine):
             if code is None and reason:
                 raise ProtocolError("cannot send a reason without a code")
             payload = b"" if code is None else close.serialize()
-            self.record(cause, str(close))
+            self.record_close(cause, close)
             self.frame_queue()
             self.write_close(close, payload)
             self.start_closing()
@@ -2095,8 +2412,10 @@ cdef class Connection(Machine):
     def frame_queue(self):
         """Frame all queued messages: a Close frame must come after them."""
         cdef _Queued item
-        queue, self.queue = self.queue, None
-        for entry in queue or ():
+        if self.outbox.queue is None:
+            return
+        queue, self.outbox.queue = self.outbox.queue, None
+        for entry in queue:
             item = entry
             if item.opcode == CONT_:
                 # A fragmented message that has not begun will not.
@@ -2117,11 +2436,15 @@ cdef class Connection(Machine):
 
     async def wait_closed(self):
         """Wait until the connection is closed: closing handshake done and TCP ended."""
+        await self.until_closed()
+
+    async def until_closed(self):
+        """Wait as :meth:`wait_closed` does, whatever that name means where threads wait."""
         if self.gone:
             return
-        if self.closed_waiter is None:
-            self.closed_waiter = self.loop.create_future()
-        await asyncio.shield(self.closed_waiter)
+        if self.ends.closed_waiter is None:
+            self.own_ends().closed_waiter = self.common.loop.create_future()
+        await asyncio.shield(self.ends.closed_waiter)
 
     async def __aenter__(self):
         return self
@@ -2138,12 +2461,31 @@ async def _each(iterable):
         yield item
 
 
-cdef object read_again(object connection, bytes octets, object parser, object last):
-    """Read a head that was kept as octets, unless somebody holds what was read the last time."""
-    found = last.get(id(connection))
-    if found is None:
-        found = last[id(connection)] = parser(ANY_SIZE).feed(octets)
-    return found
+@cython.final
+cdef class _Forget:
+    """What a weak reference calls: takes it out of the dictionary where it is."""
+
+    cdef dict where
+    cdef object key
+
+    def __call__(self, reference):
+        if self.where.get(self.key) is reference:
+            del self.where[self.key]
+
+
+cdef object held(dict where, object key):
+    """Return what :func:`hold_weakly` was given for this key, if it is still there."""
+    reference = where.get(key)
+    return None if reference is None else reference()
+
+
+cdef int hold_weakly(dict where, object key, object value) except -1:
+    """Have :func:`held` find ``value`` for as long as somebody else holds it."""
+    cdef _Forget forget = _Forget.__new__(_Forget)
+    forget.where = where
+    forget.key = key
+    where[key] = PyWeakref_NewRef(value, forget)
+    return 0
 
 
 def _control_payload(data):
@@ -2186,6 +2528,11 @@ cdef HolderCalls HOLDER_CALLS = HolderCalls(holder_weigh, holder_shed, holder_sh
 
 cdef int keepalive_due(void* owner) except -1:
     (<Connection>owner)._keepalive()
+    return 0
+
+
+cdef int close_timed_out(void* owner) except -1:
+    (<Connection>owner)._close_timed_out()
     return 0
 
 

@@ -61,6 +61,7 @@ class Settings:
         ping_timeout: seconds, ``None`` to never give up on a silent peer.
         close_timeout: seconds for the closing handshake, ``None`` for any time.
         logger: where connections log.
+        common: what their connections share in compiled form, of the loop that used it last.
     """
 
     side: Side
@@ -75,6 +76,7 @@ class Settings:
     ping_timeout: float | None = None
     close_timeout: float | None = None
     logger: LoggerLike = field(default_factory=lambda: logging.getLogger("duologue"))
+    common: object = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def resolve(

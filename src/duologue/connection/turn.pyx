@@ -41,11 +41,16 @@ cdef class Turn:
 
 # Weak on both sides, since connections lead to their loop.
 cdef object turns = weakref.WeakKeyDictionary()
+# The reference that was asked for last.
+cdef object latest = None
 
 
 cdef Turn turn_of(object loop, Act act):
     """Return the turn of ``loop``, made at the first call; ``act`` is what is done at its end."""
-    cdef Turn turn
+    global latest
+    cdef Turn turn = None if latest is None else latest()
+    if turn is not None and turn.loop is loop:
+        return turn
     reference = turns.get(loop)
     found = None if reference is None else reference()
     if found is None:
@@ -53,6 +58,7 @@ cdef Turn turn_of(object loop, Act act):
         turn.loop = loop
         turn.waiting = []
         turn.act = act
+        found = turn
         turns[loop] = weakref.ref(turn)
-        return turn
+    latest = turns[loop]
     return found

@@ -20,6 +20,7 @@ from duologue.net.socket_link cimport SocketLink
 cdef extern from "sockets.h" nogil:
     int accept "duologue_accept"(int listener)
     void no_delay "duologue_no_delay"(int fd)
+    bint is_without_delay "duologue_is_without_delay"(int fd)
 
 cdef enum:
     AT_ONCE = 64
@@ -48,6 +49,8 @@ cdef class Listener:
         self.sock = sock
         self.fd = sock.fileno()
         self.tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if self.tcp:
+            no_delay(self.fd)
         self.opened = opened
 
     def start(self):
@@ -85,6 +88,9 @@ cdef class Listener:
                     return 0
                 return self.failed(errno)
             if self.tcp:
+                # What the listener has accepted sockets have too: so on Linux, macOS and the BSDs,
+                # which the first one shows.
+                self.tcp = not is_without_delay(fd)
                 no_delay(fd)
             link = SocketLink.__new__(SocketLink)
             link.start(self.poller, fd)

@@ -29,6 +29,15 @@ cdef class Poller:
     cdef bint lent
     cdef bint hurried
     cdef int process
+    # What is put off to the end of a batch; None while nothing is.
+    cdef list waiting
+    # How a wait begins: see wait_awake().
+    cdef double busy_poll
+    cdef readonly long vain_looks
+    cdef int trust
+    cdef int debt
+    # Batches being handled: more than one where a callback drains the set.
+    cdef int inside
 
     cdef object loop(self)
     cdef int watch(self, int fd, object who, Ready ready, uint32_t interest) except -1
@@ -39,6 +48,9 @@ cdef class Poller:
     cdef void remove(self, int fd, uint32_t before) noexcept
     cdef int call(self, object who, Ready ready, uint32_t events, int fd) except -1
     cdef int wait(self, int milliseconds, dict foreign, list found) except -1
+    cdef int wait_awake(self, void* events, int milliseconds) noexcept nogil
+    cdef int put_off(self, object who, object exc) except -1
+    cdef int go_on_later(self) except -1
 
 
 cpdef Poller poller_of(object loop)

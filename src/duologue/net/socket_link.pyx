@@ -4,11 +4,16 @@ One ``recv`` a readiness, into the poller's shared buffer or straight to where t
 large payload. Writing tries the socket at once, since owners write once a batch; what the kernel
 does not take waits in a queue of whole objects and goes out with ``sendmsg`` when it does.
 
+A peer that has reset the connection can't be written to, but what it sent before is still read: it
+may say why. Then the owner is told of the failure.
+
 ``closed`` is never called from inside a call of the owner's: it comes from the loop, after the
 descriptor was closed.
 
 Knows nothing of HTTP or WebSocket.
 """
+
+cimport cython
 
 import os
 import socket
@@ -16,8 +21,9 @@ from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport uint8_t, uint32_t
+from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, errno
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy, memset
 
 from duologue.net.link cimport Link
 from duologue.net.poller cimport BROKEN, READABLE, WRITABLE, Poller, poller_of
@@ -42,6 +48,26 @@ cdef extern from "sockets.h" nogil:
         void* msg_control
         size_t msg_controllen
         int msg_flags
+    struct in_addr:
+        pass
+    struct in6_addr:
+        pass
+    struct sockaddr_storage:
+        pass
+    struct sockaddr_in:
+        unsigned short sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        in6_addr sin6_addr
+        uint32_t sin6_scope_id
+    struct sockaddr_un:
+        char[1] sun_path
+    uint16_t ntohs(uint16_t number)
+    uint32_t ntohl(uint32_t number)
+    size_t socket_address "duologue_address"(int fd, bint of_peer, sockaddr_storage* address)
     ssize_t recv(int fd, void* buffer, size_t size, int flags)
     ssize_t send(int fd, const void* buffer, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
@@ -53,6 +79,16 @@ cdef enum:
     PIECES = 64
     # About what an object in the queue takes besides its octets.
     PIECE_COST = 64
+
+
+# The greatest mark there is.
+cdef Py_ssize_t MOST = 0xFFFFFFFF
+
+
+@cython.final
+@cython.freelist(16)
+cdef class Backlog:
+    """What the kernel has not taken yet; few links have one at a time."""
 
 
 cdef class SocketLink(Link):
@@ -88,7 +124,11 @@ cdef class SocketLink(Link):
         return bool(self.interest & READABLE and not self.gone and not self.eof)
 
     def __repr__(self):
-        return f"<SocketLink fd={self.fd} queued={self.queued}>"
+        return f"<SocketLink fd={self.fd} queued={self.queued()}>"
+
+    cdef Py_ssize_t queued(self) noexcept:
+        """Octets that the kernel has not taken yet."""
+        return 0 if self.backlog is None else self.backlog.queued
 
     cdef int start(self, Poller poller, int fd) except -1:
         no_signal(fd)
@@ -109,7 +149,7 @@ cdef class SocketLink(Link):
     # -- what the poller says
 
     cdef int events(self, uint32_t events) except -1:
-        if events & WRITABLE and self.queued:
+        if events & WRITABLE and self.queued():
             self.flush()
         if events & (READABLE | BROKEN) and not self.gone:
             if events & BROKEN or self.interest & READABLE:
@@ -147,15 +187,16 @@ cdef class SocketLink(Link):
             if not self.close_wanted:
                 self.calls.received(<void*>owner, place, count)
         elif count == 0:
-            if not self.eof:
+            if not self.eof and not self.broken:
                 self.eof = True
-                self.watch_for()
+                if not self.end_wanted or self.queued():
+                    self.watch_for()
                 self.calls.received(<void*>owner, NULL, 0)
                 self.judge_ends()
             else:
                 self.drop(None)
         elif errno != EAGAIN and errno != EINTR:
-            self.drop(OSError(errno, os.strerror(errno)))
+            self.drop(None if self.broken else OSError(errno, os.strerror(errno)))
         return 0
 
     cdef int watch_for(self) except -1:
@@ -163,34 +204,49 @@ cdef class SocketLink(Link):
         cdef uint32_t interest = 0
         if not self.eof and self.interest & READABLE:
             interest |= READABLE
-        if self.queued:
+        if self.queued():
             interest |= WRITABLE
         return self.poller.change(self.fd, interest) if self.watching else 0
 
     # -- Link
 
+    cdef bint may_write(self) noexcept:
+        return not (self.gone or self.close_wanted or self.end_wanted or self.broken)
+
+    cdef int writing_failed(self, int number) except -1:
+        """Nothing can be sent any more: read to the end what the peer sent, then drop."""
+        failure = OSError(number, os.strerror(number))
+        if number != EPIPE and number != ECONNRESET or self.eof or not self.watching:
+            return self.drop(failure)
+        self.broken = True
+        self.backlog = Backlog.__new__(Backlog)
+        self.backlog.failure = failure
+        self.account(0)
+        # The end is reported as an event like any other, also to a link that has paused.
+        return self.watch_for()
+
     cdef ssize_t try_send(self, const uint8_t* octets, Py_ssize_t size) except -1:
         """Send what the kernel takes if nothing waits before it; return how much that is."""
         cdef ssize_t sent = 0
-        if size == 0 or self.gone or self.close_wanted or self.end_wanted:
+        if size == 0 or not self.may_write():
             return size
-        if self.queued == 0:
+        if self.queued() == 0:
             sent = send(self.fd, octets, size, SEND_FLAGS)
             if sent < 0:
                 if errno != EAGAIN and errno != EINTR:
-                    self.drop(OSError(errno, os.strerror(errno)))
+                    self.writing_failed(errno)
                     return size
                 sent = 0
         return sent
 
     cdef int enqueue(self, bytes octets, Py_ssize_t offset) except -1:
         """Queue what the kernel did not take: all but ``offset`` octets."""
-        if self.queue is None:
-            self.queue = deque()
-        if self.queued == 0:
-            self.offset = offset
-        self.queue.append(octets)
-        self.queued += PyBytes_GET_SIZE(octets) - offset
+        if self.backlog is None:
+            self.backlog = Backlog.__new__(Backlog)
+            self.backlog.queue = deque()
+            self.backlog.offset = offset
+        self.backlog.queue.append(octets)
+        self.backlog.queued += PyBytes_GET_SIZE(octets) - offset
         return 0
 
     cdef int write(self, bytes octets) except -1:
@@ -216,16 +272,16 @@ cdef class SocketLink(Link):
         cdef Py_ssize_t size
         cdef int count = 0
         cdef bytes octets
-        if self.gone or self.close_wanted or self.end_wanted:
+        if not self.may_write():
             return 0
-        if self.queued == 0:
+        if self.queued() == 0:
             # Tried at once, as write() does, and without the queue, which most never need.
             for octets in pieces[:PIECES] if len(pieces) > PIECES else pieces:
                 vectors[count].iov_base = PyBytes_AS_STRING(octets)
                 vectors[count].iov_len = PyBytes_GET_SIZE(octets)
                 count += 1
             sent = send_vectors(self, vectors, count)
-            if self.gone:
+            if not self.may_write():
                 return 0
         for octets in pieces:
             size = PyBytes_GET_SIZE(octets)
@@ -234,7 +290,7 @@ cdef class SocketLink(Link):
             else:
                 self.enqueue(octets, sent)
                 sent = 0
-        if self.queued == 0:
+        if self.queued() == 0:
             return 0
         self.watch_for()
         return self.judge_marks()
@@ -246,28 +302,30 @@ cdef class SocketLink(Link):
         cdef ssize_t sent
         cdef int count = 0
         cdef bytes octets
-        for octets in self.queue:
+        # Held: a failure drops it.
+        cdef Backlog backlog = self.backlog
+        for octets in backlog.queue:
             pieces[count].iov_base = PyBytes_AS_STRING(octets)
             pieces[count].iov_len = PyBytes_GET_SIZE(octets)
             count += 1
             if count == PIECES:
                 break
-        pieces[0].iov_base = <char*>pieces[0].iov_base + self.offset
-        pieces[0].iov_len -= self.offset
+        pieces[0].iov_base = <char*>pieces[0].iov_base + backlog.offset
+        pieces[0].iov_len -= backlog.offset
         sent = send_vectors(self, pieces, count)
         if sent == 0:
             return 0
-        self.queued -= sent
+        backlog.queued -= sent
         while sent:
-            left = PyBytes_GET_SIZE(self.queue[0]) - self.offset
+            left = PyBytes_GET_SIZE(backlog.queue[0]) - backlog.offset
             if sent < left:
-                self.offset += sent
+                backlog.offset += sent
                 break
             sent -= left
-            self.offset = 0
-            self.queue.popleft()
-        if self.queued == 0:
-            self.queue = None
+            backlog.offset = 0
+            backlog.queue.popleft()
+        if backlog.queued == 0:
+            self.backlog = None
             self.watch_for()
             if self.close_wanted:
                 return self.drop(None)
@@ -278,18 +336,20 @@ cdef class SocketLink(Link):
 
     cdef int judge_ends(self) except -1:
         """Close when both streams have ended; epoll would report that too, kqueue doesn't."""
-        if self.eof and self.end_wanted and self.queued == 0 and not self.gone:
+        if self.eof and self.end_wanted and self.queued() == 0 and not self.gone:
             return self.drop(None)
         return 0
 
     cdef int judge_marks(self) except -1:
         """Tell the accounts what is queued, and the owner when it passes a mark."""
-        self.account(0 if self.queue is None else self.queued + PIECE_COST * len(self.queue))
-        if not self.blocked and self.queued > self.high:
+        self.account(
+            0 if self.queued() == 0 else self.queued() + PIECE_COST * len(self.backlog.queue)
+        )
+        if not self.blocked and self.queued() > self.high:
             self.blocked = True
             if self.owner is not None:
                 self.calls.writable(<void*>self.owner, False)
-        elif self.blocked and self.queued <= self.low:
+        elif self.blocked and self.queued() <= self.low:
             self.blocked = False
             if self.owner is not None:
                 self.calls.writable(<void*>self.owner, True)
@@ -308,13 +368,13 @@ cdef class SocketLink(Link):
         return 0
 
     cdef Py_ssize_t unsent(self) except -1:
-        return self.queued
+        return self.queued()
 
     cdef int end(self) except -1:
         if self.gone or self.end_wanted or self.close_wanted:
             return 0
         self.end_wanted = True
-        if self.queued == 0:
+        if self.queued() == 0:
             shutdown(self.fd, SHUT_WR)
             return self.judge_ends()
         return 0
@@ -323,7 +383,7 @@ cdef class SocketLink(Link):
         if self.gone or self.close_wanted:
             return 0
         self.close_wanted = True
-        if self.queued == 0:
+        if self.queued() == 0:
             return self.drop(None)
         self.eof = True
         return self.watch_for()
@@ -336,17 +396,16 @@ cdef class SocketLink(Link):
         if self.gone:
             return 0
         self.gone = True
-        self.queue = None
-        self.queued = 0
+        if self.broken and exc is None:
+            exc = self.backlog.failure
+        self.backlog = Backlog.__new__(Backlog)
         self.account(0)
-        loop = self.poller.loop()
         if self.watching:
             self.poller.forget(self.fd)
-        self.names = (self.info("sockname"), self.info("peername"))
+        self.backlog.names = (address_of(self.fd, False), address_of(self.fd, True))
         close_descriptor(self.fd)
         self.fd = -1
-        if loop is not None and not loop.is_closed():
-            loop.call_soon(self._closed, exc)
+        self.poller.put_off(self, exc)
         return 0
 
     def _closed(self, exc):
@@ -359,25 +418,51 @@ cdef class SocketLink(Link):
         self.drop(exc)
 
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
-        self.high = high
-        self.low = low
+        # More than 4 GiB are too much for any socket, so that is what "no limit" comes to.
+        self.high = <uint32_t>min(high, MOST)
+        self.low = <uint32_t>min(low, MOST)
         return self.judge_marks()
 
     cdef object info(self, str name):
-        if self.fd < 0:
-            sockname, peername = self.names or (None, None)
-            return {"sockname": sockname, "peername": peername}.get(name)
-        sock = socket.socket(fileno=self.fd)
-        try:
-            if name == "peername":
-                return sock.getpeername()
-            if name == "sockname":
-                return sock.getsockname()
+        if name != "peername" and name != "sockname":
             return None
-        except OSError:
+        of_peer = name == "peername"
+        if self.fd >= 0:
+            return readable(address_of(self.fd, of_peer))
+        if self.backlog is None or self.backlog.names is None:
             return None
-        finally:
-            sock.detach()
+        return readable(self.backlog.names[of_peer])
+
+
+cdef object address_of(int fd, bint of_peer):
+    """Return a socket's address as the system has it, ``None`` if there is none any more."""
+    cdef sockaddr_storage found
+    cdef size_t length = socket_address(fd, of_peer, &found)
+    return PyBytes_FromStringAndSize(<char*>&found, length) if length else None
+
+
+cdef object readable(bytes octets):
+    """Return an internet or Unix address as the ``socket`` module does, ``None`` for others."""
+    cdef sockaddr_storage address
+    cdef const sockaddr_in* four = <const sockaddr_in*>&address
+    cdef const sockaddr_in6* six = <const sockaddr_in6*>&address
+    cdef const sockaddr_un* local = <const sockaddr_un*>&address
+    if octets is None:
+        return None
+    memset(&address, 0, sizeof(address))
+    memcpy(&address, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+    if four.sin_family == socket.AF_INET:
+        host = PyBytes_FromStringAndSize(<const char*>&four.sin_addr, sizeof(in_addr))
+        return socket.inet_ntop(socket.AF_INET, host), ntohs(four.sin_port)
+    if four.sin_family == socket.AF_INET6:
+        host = PyBytes_FromStringAndSize(<const char*>&six.sin6_addr, sizeof(in6_addr))
+        text = socket.inet_ntop(socket.AF_INET6, host)
+        return text, ntohs(six.sin6_port), ntohl(six.sin6_flowinfo), six.sin6_scope_id
+    if four.sin_family == socket.AF_UNIX:
+        path = octets[<const char*>local.sun_path - <const char*>&address:]
+        # Linux's abstract names have any octets, and begin with a zero.
+        return path if path[:1] == b"\0" else os.fsdecode(path.partition(b"\0")[0])
+    return None
 
 
 cdef ssize_t send_vectors(SocketLink link, iovec* vectors, int count) except -1:
@@ -394,7 +479,7 @@ cdef ssize_t send_vectors(SocketLink link, iovec* vectors, int count) except -1:
     sent = sendmsg(link.fd, &message, SEND_FLAGS)
     if sent < 0:
         if errno != EAGAIN and errno != EINTR:
-            link.drop(OSError(errno, os.strerror(errno)))
+            link.writing_failed(errno)
         return 0
     return sent
 

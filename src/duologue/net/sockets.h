@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
@@ -49,6 +50,14 @@ static inline void duologue_no_delay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 }
 
+static inline int duologue_is_without_delay(int fd)
+{
+    int without = 0;
+    socklen_t length = sizeof(without);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &without, &length) == 0 && without != 0;
+}
+
 /* Returns a connection that neither blocks nor is passed on to other programs; -1 sets errno. */
 static inline int duologue_accept(int listener)
 {
@@ -70,6 +79,16 @@ static inline int duologue_accept(int listener)
     }
     return fd;
 #endif
+}
+
+/* Writes a socket's own address or its peer's; returns its length, 0 if there is none. */
+static inline size_t duologue_address(int fd, int of_peer, struct sockaddr_storage *address)
+{
+    socklen_t length = sizeof(*address);
+    int failed = of_peer ? getpeername(fd, (struct sockaddr *)address, &length)
+                         : getsockname(fd, (struct sockaddr *)address, &length);
+
+    return failed || length > sizeof(*address) ? 0 : length;
 }
 
 #endif

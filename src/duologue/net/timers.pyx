@@ -8,12 +8,15 @@ turns out to be too early when its turn comes. Setting it earlier moves the plac
 one.
 
 The queue is a heap in C in which each timer knows its place. A place takes 24 octets and holds
-nothing: a timer that is dropped, or that nobody holds any more, takes its place along.
+nothing: a timer that is dropped, or that nobody holds any more, takes its place along. What every
+connection has is no object even: a :c:type:`Deadline` is part of its owner.
 
 Deadlines are exact to the loop's clock, never early; timers of one moment run in the order in which
 they were queued. Knows nothing of connections.
 """
 
+import asyncio
+import time
 import weakref
 
 cimport cython
@@ -37,12 +40,10 @@ cdef class Timer:
     def __cinit__(self, Timers timers not None, callback=None):
         self.timers = timers
         self.callback = callback
-        self.due = NAN
-        self.index = -1
+        begin_deadline(&self.deadline, <void*>self, timer_due)
 
     def __dealloc__(self):
-        if self.index >= 0:
-            self.timers.remove(self.index)
+        forget_deadline(&self.deadline)
 
     def __repr__(self):
         return f"<Timer when={self.when} {self.callback!r}>"
@@ -50,44 +51,21 @@ cdef class Timer:
     @property
     def when(self):
         """When it is due, in seconds of the loop's clock; ``None`` while it is not set."""
-        return None if isnan(self.due) else self.due
+        return None if isnan(self.deadline.when) else self.deadline.when
 
     cpdef int set(self, double when) except -1:
         """Make the timer due at ``when`` (seconds of the loop's clock) instead of before."""
-        if isnan(when):
-            raise ValueError("a timer can't be due at NaN")
-        self.due = when
-        if self.index < 0:
-            return self.timers.push(self)
-        if when < self.timers.places[self.index].when:
-            return self.timers.move(self.index, when)
-        return 0
+        return self.timers.set(&self.deadline, when)
 
     cpdef int clear(self) except -1:
         """Make the timer not due at all."""
-        self.due = NAN
+        self.deadline.when = NAN
         return 0
 
     cpdef int drop(self) except -1:
         """Clear the timer for good and let its callback go."""
-        self.due = NAN
         self.callback = None
-        self.fired = NULL
-        if self.index >= 0:
-            self.timers.remove(self.index)
-            self.timers.rest()
-        return 0
-
-    cdef int run(self) except -1:
-        cdef object owner
-        self.due = NAN
-        if self.fired != NULL:
-            # Held: what is called may let it go.
-            owner = <object>self.owner
-            return self.fired(<void*>owner)
-        if self.callback is not None:
-            self.callback()
-        return 0
+        return drop_deadline(&self.deadline)
 
 
 @cython.final
@@ -100,30 +78,51 @@ cdef class Timers:
 
     def __cinit__(self, loop):
         self.home = weakref.ref(loop)
+        # asyncio's own clock, asked without a call of Python.
+        if getattr(type(loop), "time", None) is asyncio.BaseEventLoop.time:
+            self.clock = time.monotonic
         # What has to live until its time has come although nobody else holds it.
         self.held = set()
 
     def __dealloc__(self):
+        cdef Py_ssize_t index
+        for index in range(self.count):
+            self.places[index].deadline.index = -1
         PyMem_Free(self.places)
 
     def __len__(self):
         """How many places the queue has, those of cleared timers among them."""
         return self.count
 
+    cdef double now(self) except -1:
+        """Return the time of the loop's clock, in seconds."""
+        return self.clock() if self.clock is not None else self.home().time()
+
     def pending(self):
-        """Return the timers that are set, in no order."""
+        """Return the timers that are set, and the owners of other deadlines, in no order."""
         cdef Py_ssize_t index
         cdef list found = []
         for index in range(self.count):
-            if not isnan((<Timer>self.places[index].timer).due):
-                found.append(<Timer>self.places[index].timer)
+            if not isnan(self.places[index].deadline.when):
+                found.append(<object>owner_of(self.places[index].deadline))
         return found
+
+    cdef int set(self, Deadline* deadline, double when) except -1:
+        """Make a deadline due at ``when`` instead of before."""
+        if isnan(when):
+            raise ValueError("a timer can't be due at NaN")
+        deadline.when = when
+        if deadline.index < 0:
+            return self.push(deadline)
+        if when < self.places[deadline.index].when:
+            return self.move(deadline.index, when)
+        return 0
 
     # -- the heap
 
     cdef void put(self, Py_ssize_t index, const Place* place) noexcept:
         self.places[index] = place[0]
-        (<Timer>place.timer).index = index
+        place.deadline.index = index
 
     cdef void up(self, Py_ssize_t index) noexcept:
         cdef Place place = self.places[index]
@@ -151,40 +150,41 @@ cdef class Timers:
             index = child
         self.put(index, &place)
 
-    cdef int push(self, Timer timer) except -1:
-        """Give a timer without a place one."""
+    cdef int push(self, Deadline* deadline) except -1:
+        """Give a deadline without a place one."""
         cdef Py_ssize_t room = self.room
         cdef Place* places
         if self.count == room:
             room = max(2 * room, 16)
             places = <Place*>PyMem_Realloc(self.places, room * sizeof(Place))
             if places == NULL:
-                timer.due = NAN
+                deadline.when = NAN
                 raise MemoryError(f"no memory for {room} timers")
             self.places = places
             self.room = room
-        self.places[self.count].timer = <void*>timer
-        timer.index = self.count
+        self.places[self.count].deadline = deadline
+        deadline.timers = <void*>self
+        deadline.index = self.count
         self.count += 1
-        return self.move(timer.index, timer.due)
+        return self.move(deadline.index, deadline.when)
 
     cdef int move(self, Py_ssize_t index, double when) except -1:
         """Move a place to an earlier time than it had, or than all after it."""
-        cdef Timer timer = <Timer>self.places[index].timer
+        cdef Deadline* deadline = self.places[index].deadline
         self.order += 1
         self.places[index].when = when
         self.places[index].order = self.order
         self.up(index)
-        return self.arm() if timer.index == 0 and not self.running else 0
+        return self.arm() if deadline.index == 0 and not self.running else 0
 
     cdef void remove(self, Py_ssize_t index) noexcept:
-        """Take a place out, and its timer with it."""
-        cdef Timer other
-        (<Timer>self.places[index].timer).index = -1
+        """Take a place out, and its deadline with it."""
+        cdef Deadline* other
+        self.places[index].deadline.index = -1
         self.count -= 1
         if index < self.count:
             self.put(index, &self.places[self.count])
-            other = <Timer>self.places[index].timer
+            other = self.places[index].deadline
             self.up(index)
             self.down(other.index)
 
@@ -206,24 +206,27 @@ cdef class Timers:
         return 0
 
     def _run(self):
-        cdef Timer timer
+        cdef Deadline* deadline
+        cdef object owner
         cdef double now
         self.handle = None
-        loop = self.home()
-        now = loop.time()
+        now = self.now()
         self.running = True
         try:
             while self.count and self.places[0].when <= now:
-                timer = <Timer>self.places[0].timer
-                if timer.due > now:
+                deadline = self.places[0].deadline
+                if deadline.when > now:
                     self.order += 1
-                    self.places[0].when = timer.due
+                    self.places[0].when = deadline.when
                     self.places[0].order = self.order
                     self.down(0)
                     continue
                 self.remove(0)
-                if not isnan(timer.due):
-                    timer.run()
+                if not isnan(deadline.when):
+                    deadline.when = NAN
+                    # Held: what is called may let it go.
+                    owner = <object>owner_of(deadline)
+                    deadline.fired(<void*>owner)
         finally:
             self.running = False
             self.arm()
@@ -236,25 +239,56 @@ cdef inline bint before(const Place* one, const Place* other) noexcept:
 # Weak on both sides, since a timer's callback leads to the loop. Timers are held by what needs
 # them: each Timer, and the loop while one is set.
 cdef object known = weakref.WeakKeyDictionary()
+# The reference that was asked for last.
+cdef object latest = None
 
 
 cpdef Timers timers_of(object loop):
     """Return the timers of ``loop``, made at the first call."""
+    global latest
+    cdef Timers timers = None if latest is None else latest()
+    if timers is not None and timers.home() is loop:
+        return timers
     reference = known.get(loop)
     timers = None if reference is None else reference()
     if timers is None:
         timers = Timers(loop)
         known[loop] = weakref.ref(timers)
+    latest = known[loop]
     return timers
 
 
-cdef Timer owned_timer(object loop, void* owner, Fired fired):
-    """Return a timer that calls ``fired(owner)``.
+cdef void begin_deadline(Deadline* deadline, void* owner, Fired fired) noexcept:
+    """Make a deadline ready for :meth:`Timers.set`; it has to be part of ``owner``."""
+    deadline.when = NAN
+    deadline.index = -1
+    deadline.fired = fired
+    deadline.offset = <int>(<char*>deadline - <char*>owner)
 
-    ``owner`` is borrowed: it has to hold the timer, alone, or drop it before it goes. Costs no
-    bound method and makes no cycle.
-    """
-    cdef Timer timer = Timer(timers_of(loop))
-    timer.owner = owner
-    timer.fired = fired
-    return timer
+
+cdef int drop_deadline(Deadline* deadline) except -1:
+    """Give a deadline up together with its place."""
+    cdef Timers timers
+    deadline.when = NAN
+    if deadline.index >= 0:
+        timers = <Timers>deadline.timers
+        timers.remove(deadline.index)
+        timers.rest()
+    return 0
+
+
+cdef void forget_deadline(Deadline* deadline) noexcept:
+    """Take a deadline's place out, and nothing else: its owner goes."""
+    if deadline.index >= 0:
+        (<Timers>deadline.timers).remove(deadline.index)
+
+
+cdef inline void* owner_of(const Deadline* deadline) noexcept:
+    return <char*>deadline - deadline.offset
+
+
+cdef int timer_due(void* owner) except -1:
+    callback = (<Timer>owner).callback
+    if callback is not None:
+        callback()
+    return 0

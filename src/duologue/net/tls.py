@@ -39,7 +39,7 @@ class TlsOptions:
     def begin(
         self,
         loop: asyncio.AbstractEventLoop,
-        inner: SocketLink,
+        inner: SocketLink | TlsLink,
         opened: Callable[[TlsLink], None],
         failed: Callable[[Exception], None],
         *,
@@ -156,13 +156,14 @@ class Handshakes:
 
 
 async def dial_tls(
-    loop: asyncio.AbstractEventLoop, inner: SocketLink, options: TlsOptions
+    loop: asyncio.AbstractEventLoop, inner: SocketLink | TlsLink, options: TlsOptions
 ) -> TlsLink:
     """Do a client's handshake on a link that was just connected.
 
     Args:
         loop: the event loop.
-        inner: the connected link, which is closed if the handshake fails.
+        inner: the connected link, paused or not yet reading, which is closed if the handshake
+            fails.
         options: of the session.
 
     Returns:
@@ -187,6 +188,7 @@ async def dial_tls(
     try:
         options.begin(loop, inner, opened, failed, server_side=False)
         inner.begin()
+        inner.resume()
         return await done
     except BaseException:
         inner.abort_link()

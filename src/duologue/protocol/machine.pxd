@@ -11,8 +11,47 @@ cpdef enum:
     CLOSED = 3
 
 
+cdef class Terms:
+    # Limits; -1 stands for none.
+    cdef Py_ssize_t max_message
+    cdef Py_ssize_t max_fragment
+    cdef object logger
+
+    cdef Terms copy(self)
+
+
+cdef class Agreed:
+    cdef list extensions
+    cdef object subprotocol
+    cdef object origin
+
+
+cdef class Closing:
+    cdef object rcvd
+    cdef object sent
+    cdef object rcvd_then_sent
+    cdef object exc
+
+
+cdef class Reading:
+    # Of the frame being read.
+    cdef uint8_t[14] head
+    cdef uint8_t head_have
+    cdef uint8_t first
+    cdef uint8_t[4] key
+    cdef Utf8 utf8
+    cdef Py_ssize_t length
+    cdef Py_ssize_t have
+    cdef bytes payload
+    # Octets before this frame that belong to the same message.
+    cdef Py_ssize_t message_size
+    # What was left over when the sink stopped.
+    cdef bytes rest
+    cdef Py_ssize_t rest_at
+
+
 cdef class Machine:
-    # What is small side by side, whatever it belongs to: three times sixteen octets.
+    # Flags and other small things, side by side: each is one octet.
     cdef uint8_t client
     cdef uint8_t raw_text
     cdef uint8_t foreign
@@ -27,50 +66,28 @@ cdef class Machine:
     cdef uint8_t status
     # Of the message being read: 0, or the opcode of its first frame.
     cdef uint8_t message_opcode
-    cdef Utf8 utf8
-    # Of the frame being read.
-    cdef uint8_t[14] head
-    cdef uint8_t head_have
-    cdef uint8_t first
-    cdef uint8_t[4] key
-    cdef public bint debug
-    cdef public bint eof_sent
-    cdef readonly bint expect_continuation_frame
+    cdef uint8_t debugging
+    cdef uint8_t ended
+    cdef uint8_t unfinished
 
-    cdef public object logger
-
-    # What the opening handshake agreed on.
-    cdef list _extensions
-    cdef PerMessageDeflate deflate
-    cdef public object subprotocol
-    cdef public object origin
-
-    # Limits; -1 stands for none.
-    cdef Py_ssize_t max_message
-    cdef Py_ssize_t max_fragment
-
-    # The closing handshake.
-    cdef public object close_rcvd
-    cdef public object close_sent
-    cdef public object close_rcvd_then_sent
-    cdef public object parser_exc
-
-    # The frame being read.
-    cdef bytes rest
-    cdef Py_ssize_t rest_at
     # How many frames may still be read in this turn; below 0 for any number.
-    cdef long long allowance
-    cdef Py_ssize_t length
-    cdef Py_ssize_t have
-    cdef bytes payload
+    cdef int allowance
+    # How often octets came; for whoever watches whether any do.
+    cdef unsigned int reads
 
-    # The message being read.
-    cdef Py_ssize_t message_size
+    # What most connections have in common: one object for all of them, until one differs.
+    cdef Terms terms
+    # What the opening handshake agreed on.
+    cdef Agreed agreed
+    cdef PerMessageDeflate deflate
+    # How it ends.
+    cdef Closing closing
+    # What is being read; None between messages.
+    cdef Reading reading
 
-    # What is to be sent.
+    # What is to be sent. How much room ``out`` has stands before its first octet.
     cdef uint8_t* out
     cdef Py_ssize_t out_size
-    cdef Py_ssize_t out_room
     cdef list large
     cdef bytes shared
 
@@ -81,6 +98,11 @@ cdef class Machine:
     cdef int on_close(self) except -1
     cdef int on_fault(self, int code, str reason, object exc) except -1
 
+    cdef int begin_reading(self) except -1
+    cdef int end_reading(self) except -1
+    cdef bint held_up(self) noexcept
+    cdef Closing own_closing(self)
+    cdef Agreed own_agreed(self)
     cdef int read(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int read_rest(self) except -1
     cdef uint8_t* place(self, Py_ssize_t* size) except? NULL

@@ -23,6 +23,8 @@ What holds at every moment:
 It must never know sockets, event loops, tasks or time.
 """
 
+cimport cython
+
 import logging
 import uuid
 
@@ -96,12 +98,14 @@ cdef enum:
     SPARE_LEAST = 4096
     SPARE_MOST = 65536
 
-ctypedef struct Spare:
-    uint8_t* octets
-    Py_ssize_t room
-
-cdef Spare[SPARES] spares
+cdef uint8_t* spares[SPARES]
 cdef int spare_count = 0
+
+
+cdef inline Py_ssize_t room_of(const uint8_t* out) noexcept:
+    """How many octets there is room for; it stands before the first of them."""
+    return (<const Py_ssize_t*>(out - OUT_HEAD))[0]
+
 
 # Large payloads received last. Fresh memory of that size costs more than the octets in it, since
 # the system clears it page by page and takes it back as soon as it is free; so what nobody else
@@ -157,12 +161,59 @@ cdef bytes kept_for(Py_ssize_t length):
     return None
 
 
+cdef bytes NORMAL_CLOSURE = Close(CloseCode.NORMAL_CLOSURE, "").serialize()
 cdef tuple STATES = tuple(State)
 cdef tuple OPCODES = tuple(
     Opcode(value) if value in Opcode._value2member_map_ else None for value in range(16)
 )
 
 
+cdef enum:
+    # What stands before the octets of ``out``: their room, and padding to keep them aligned.
+    OUT_HEAD = 16
+
+
+@cython.no_gc_clear
+cdef class Terms:
+    """Bounds and logger, which connections share: one that is to differ gets a copy."""
+
+    def __cinit__(self):
+        self.max_message = self.max_fragment = -1
+
+    cdef Terms copy(self):
+        cdef Terms terms = Terms.__new__(Terms)
+        terms.max_message = self.max_message
+        terms.max_fragment = self.max_fragment
+        terms.logger = self.logger
+        return terms
+
+
+@cython.final
+cdef class Agreed:
+    """What an opening handshake agreed on, where that is anything."""
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Closing:
+    """The closing handshake, once it has begun."""
+
+
+@cython.final
+@cython.freelist(64)
+cdef class Reading:
+    """The message being read, when it did not arrive whole, and what waits behind it."""
+
+
+# What every machine refers to until it has one of its own; nothing is ever written to these.
+cdef Terms BOUNDLESS = Terms()
+cdef Agreed NOTHING_AGREED = Agreed()
+cdef Closing NOT_CLOSING = Closing()
+
+
+# Its parts are looked at without asking whether they are there, so the garbage collector may not
+# clear it; whatever they lead to can be cleared instead.
+@cython.no_gc_clear
 cdef class Machine:
     """One end of an open connection: a reader with its sink, and a writer.
 
@@ -174,7 +225,10 @@ cdef class Machine:
 
     def __cinit__(self, *args, **kwargs):
         self.status = OPEN
-        self.max_message = self.max_fragment = self.allowance = -1
+        self.allowance = -1
+        self.terms = BOUNDLESS
+        self.agreed = NOTHING_AGREED
+        self.closing = NOT_CLOSING
 
     def __dealloc__(self):
         self.out_size = 0
@@ -195,59 +249,160 @@ cdef class Machine:
     @state.setter
     def state(self, value):
         self.status = value
-        if self.debug:
-            self.logger.debug("= connection is %s", STATES[self.status].name)
+        if self.debugging:
+            self.terms.logger.debug("= connection is %s", STATES[self.status].name)
 
     @property
     def extensions(self):
         """Extensions agreed on, in the order in which outgoing frames pass them."""
-        return [] if self._extensions is None else self._extensions
+        return [] if self.agreed.extensions is None else self.agreed.extensions
 
     @extensions.setter
     def extensions(self, value):
         # None for none: most connections have none.
-        self._extensions = list(value) or None
+        cdef list agreed = list(value) or None
+        if agreed is not self.agreed.extensions:
+            self.own_agreed().extensions = agreed
         self.deflate = None
-        self.foreign = self._extensions is not None
-        if self.foreign and len(self._extensions) == 1 and (
-            type(self._extensions[0]) is PerMessageDeflate
-        ):
-            self.deflate = self._extensions[0]
+        self.foreign = agreed is not None
+        if self.foreign and len(agreed) == 1 and type(agreed[0]) is PerMessageDeflate:
+            self.deflate = agreed[0]
             self.foreign = False
+
+    cdef Agreed own_agreed(self):
+        if self.agreed is NOTHING_AGREED:
+            self.agreed = Agreed.__new__(Agreed)
+        return self.agreed
+
+    @property
+    def subprotocol(self):
+        """Subprotocol agreed on, ``None`` for none (section 1.9)."""
+        return self.agreed.subprotocol
+
+    @subprotocol.setter
+    def subprotocol(self, value):
+        if value is not self.agreed.subprotocol:
+            self.own_agreed().subprotocol = value
+
+    @property
+    def origin(self):
+        """The client's ``Origin``, ``None`` without one (RFC 6454)."""
+        return self.agreed.origin
+
+    @origin.setter
+    def origin(self, value):
+        if value is not self.agreed.origin:
+            self.own_agreed().origin = value
+
+    @property
+    def logger(self):
+        """Where frames are logged at DEBUG level, and what goes wrong above that."""
+        return self.terms.logger
+
+    @logger.setter
+    def logger(self, value):
+        self.terms = self.terms.copy()
+        self.terms.logger = value
+
+    @property
+    def debug(self):
+        """Whether frames are logged."""
+        return bool(self.debugging)
+
+    @debug.setter
+    def debug(self, bint value):
+        self.debugging = value
+
+    @property
+    def eof_sent(self):
+        """Whether nothing follows what was written."""
+        return bool(self.ended)
+
+    @eof_sent.setter
+    def eof_sent(self, bint value):
+        self.ended = value
+
+    @property
+    def expect_continuation_frame(self):
+        """Whether a message was begun that is to be continued."""
+        return bool(self.unfinished)
 
     @property
     def max_message_size(self):
         """Greatest message in octets that is accepted; ``None`` for no limit."""
-        return None if self.max_message < 0 else self.max_message
+        return None if self.terms.max_message < 0 else self.terms.max_message
 
     @max_message_size.setter
     def max_message_size(self, value):
-        self.max_message = -1 if value is None else value
+        self.terms = self.terms.copy()
+        self.terms.max_message = -1 if value is None else value
 
     @property
     def max_fragment_size(self):
         """Greatest frame of a message, in octets, that is accepted; ``None`` for no limit."""
-        return None if self.max_fragment < 0 else self.max_fragment
+        return None if self.terms.max_fragment < 0 else self.terms.max_fragment
 
     @max_fragment_size.setter
     def max_fragment_size(self, value):
-        self.max_fragment = -1 if value is None else value
+        self.terms = self.terms.copy()
+        self.terms.max_fragment = -1 if value is None else value
 
     # -- closing, as the application sees it
+
+    cdef Closing own_closing(self):
+        if self.closing is NOT_CLOSING:
+            self.closing = Closing.__new__(Closing)
+        return self.closing
+
+    @property
+    def close_rcvd(self):
+        """The peer's Close frame, ``None`` before."""
+        return self.closing.rcvd
+
+    @close_rcvd.setter
+    def close_rcvd(self, value):
+        self.own_closing().rcvd = value
+
+    @property
+    def close_sent(self):
+        """Our Close frame, ``None`` before."""
+        return self.closing.sent
+
+    @close_sent.setter
+    def close_sent(self, value):
+        self.own_closing().sent = value
+
+    @property
+    def close_rcvd_then_sent(self):
+        """Whether the peer's Close frame came first; ``None`` until there are both."""
+        return self.closing.rcvd_then_sent
+
+    @close_rcvd_then_sent.setter
+    def close_rcvd_then_sent(self, value):
+        self.own_closing().rcvd_then_sent = value
+
+    @property
+    def parser_exc(self):
+        """What was wrong with what the peer sent, ``None`` if nothing was."""
+        return self.closing.exc
+
+    @parser_exc.setter
+    def parser_exc(self, value):
+        self.own_closing().exc = value
 
     @property
     def close_code(self):
         """Close code of the peer (section 7.1.5), 1006 when none came, ``None`` until closed."""
         if self.status != CLOSED:
             return None
-        return CloseCode.ABNORMAL_CLOSURE if self.close_rcvd is None else self.close_rcvd.code
+        return CloseCode.ABNORMAL_CLOSURE if self.closing.rcvd is None else self.closing.rcvd.code
 
     @property
     def close_reason(self):
         """Close reason of the peer (section 7.1.6), "" when none came, ``None`` until closed."""
         if self.status != CLOSED:
             return None
-        return "" if self.close_rcvd is None else self.close_rcvd.reason
+        return "" if self.closing.rcvd is None else self.closing.rcvd.reason
 
     @property
     def close_exc(self):
@@ -261,14 +416,14 @@ cdef class Machine:
 
     cdef object closed_exception(self):
         fine = (
-            self.close_rcvd is not None
-            and self.close_sent is not None
-            and self.close_rcvd.code in OK_CLOSE_CODES
-            and self.close_sent.code in OK_CLOSE_CODES
+            self.closing.rcvd is not None
+            and self.closing.sent is not None
+            and self.closing.rcvd.code in OK_CLOSE_CODES
+            and self.closing.sent.code in OK_CLOSE_CODES
         )
         kind = ConnectionClosedOK if fine else ConnectionClosedError
-        exc = kind(self.close_rcvd, self.close_sent, self.close_rcvd_then_sent)
-        exc.__cause__ = self.parser_exc
+        exc = kind(self.closing.rcvd, self.closing.sent, self.closing.rcvd_then_sent)
+        exc.__cause__ = self.closing.exc
         return exc
 
     # -- the sink; a sink overrides all five
@@ -293,13 +448,37 @@ cdef class Machine:
     cdef int read(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Read ``size`` octets; they are borrowed for this call only."""
         cdef Py_ssize_t at = 0
-        if self.rest is None:
+        cdef Reading reading
+        if not self.held_up():
             at = self.parse(data, size)
         if at < size and not self.deaf:
             fresh = PyBytes_FromStringAndSize(<char*>data + at, size - at)
-            self.rest = fresh if self.rest is None else self.rest[self.rest_at:] + fresh
-            self.rest_at = 0
+            self.begin_reading()
+            reading = self.reading
+            reading.rest = fresh if reading.rest is None else reading.rest[reading.rest_at:] + fresh
+            reading.rest_at = 0
+        if self.reading is not None:
+            self.end_reading()
         return 0
+
+    cdef int begin_reading(self) except -1:
+        """Have something to keep what is not whole in."""
+        if self.reading is None:
+            self.reading = Reading.__new__(Reading)
+        return 0
+
+    cdef int end_reading(self) except -1:
+        """Let that go when nothing is in it."""
+        cdef Reading reading = self.reading
+        if self.deaf or not (
+            self.in_payload or self.message_opcode or reading.head_have or reading.rest is not None
+        ):
+            self.reading = None
+        return 0
+
+    cdef bint held_up(self) noexcept:
+        """Whether octets wait because the sink stopped."""
+        return self.reading is not None and self.reading.rest is not None
 
     cdef Py_ssize_t parse(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Read until the sink stops; return how many octets were read."""
@@ -311,11 +490,12 @@ cdef class Machine:
             if self.in_payload:
                 at += self.read_payload(data + at, size - at)
                 continue
-            if self.head_have == 0:
+            if self.reading is None or self.reading.head_have == 0:
                 step = self.read_whole(data + at, size - at)
                 if step:
                     at += step
-                    self.allowance -= 1
+                    if self.allowance > 0:
+                        self.allowance -= 1
                     continue
                 if self.deaf:
                     break
@@ -324,17 +504,23 @@ cdef class Machine:
 
     cdef int read_rest(self) except -1:
         """Read what was left over when the sink stopped, as far as it goes this time."""
-        cdef bytes rest = self.rest
-        cdef Py_ssize_t size
+        cdef Reading reading = self.reading
+        cdef bytes rest
+        cdef Py_ssize_t read
         self.stopped = False
-        if rest is not None:
-            size = PyBytes_GET_SIZE(rest)
-            self.rest_at += self.parse(
-                <const uint8_t*>PyBytes_AS_STRING(rest) + self.rest_at, size - self.rest_at
-            )
-            if self.rest_at == size or self.deaf:
-                self.rest = None
-                self.rest_at = 0
+        if not self.held_up():
+            return 0
+        rest = reading.rest
+        read = self.parse(
+            <const uint8_t*>PyBytes_AS_STRING(rest) + reading.rest_at,
+            PyBytes_GET_SIZE(rest) - reading.rest_at,
+        )
+        reading.rest_at += read
+        if self.deaf or reading.rest is None or reading.rest_at == PyBytes_GET_SIZE(reading.rest):
+            reading.rest = None
+            reading.rest_at = 0
+        if self.reading is reading:
+            self.end_reading()
         return 0
 
     cdef Py_ssize_t read_whole(self, const uint8_t* data, Py_ssize_t size) except -1:
@@ -355,7 +541,7 @@ cdef class Machine:
         opcode = first & 15
         if (first & 0xF0) != FIN or opcode == 0 or opcode > 2 or self.message_opcode:
             return 0
-        if ((second & 0x80) != 0) == self.client or self.foreign or self.debug:
+        if ((second & 0x80) != 0) == self.client or self.foreign or self.debugging:
             return 0
         length = second & 127
         if length == 126:
@@ -371,9 +557,9 @@ cdef class Machine:
             begin += 4
         if size - begin < length:
             return 0
-        if self.max_message >= 0 and length > self.max_message:
+        if self.terms.max_message >= 0 and length > self.terms.max_message:
             return 0
-        if self.max_fragment >= 0 and length > self.max_fragment:
+        if self.terms.max_fragment >= 0 and length > self.terms.max_fragment:
             return 0
         source = data + begin
         if opcode == BINARY_ or self.raw_text:
@@ -411,31 +597,33 @@ cdef class Machine:
 
     cdef Py_ssize_t read_head(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Read what belongs to a frame head; judge it as soon as two octets are there."""
+        self.begin_reading()
+        cdef Reading reading = self.reading
         cdef Py_ssize_t taken = 0
         cdef int need
         cdef uint64_t length
         cdef int index
         while True:
-            if self.head_have < 2:
+            if reading.head_have < 2:
                 need = 2
             else:
-                need = self.head[1] & 127
+                need = reading.head[1] & 127
                 need = 2 + (8 if need == 127 else 2 if need == 126 else 0)
                 if not self.client:
                     need += 4
-            if self.head_have == need and need > 1 and self.head_have >= 2:
+            if reading.head_have == need and need > 1 and reading.head_have >= 2:
                 break
             if taken == size:
                 return taken
-            self.head[self.head_have] = data[taken]
-            self.head_have += 1
+            reading.head[reading.head_have] = data[taken]
+            reading.head_have += 1
             taken += 1
-            if self.head_have == 2 and not self.check_first(self.head[0], self.head[1]):
+            if reading.head_have == 2 and not self.check_first(reading.head[0], reading.head[1]):
                 return taken
-        length = self.head[1] & 127
+        length = reading.head[1] & 127
         index = 2
         if length == 126:
-            length = (<uint64_t>self.head[2] << 8) | self.head[3]
+            length = (<uint64_t>reading.head[2] << 8) | reading.head[3]
             index = 4
             if length < 126:
                 self.fault_text("length not encoded minimally")
@@ -443,7 +631,7 @@ cdef class Machine:
         elif length == 127:
             length = 0
             for index in range(2, 10):
-                length = (length << 8) | self.head[index]
+                length = (length << 8) | reading.head[index]
             index = 10
             if length >> 63:
                 self.fault_text("length above 2**63 - 1")
@@ -452,21 +640,21 @@ cdef class Machine:
                 self.fault_text("length not encoded minimally")
                 return taken
         if not self.client:
-            memcpy(self.key, self.head + index, 4)
-        self.first = self.head[0]
-        self.head_have = 0
+            memcpy(reading.key, reading.head + index, 4)
+        reading.first = reading.head[0]
+        reading.head_have = 0
         if not self.check_length(<Py_ssize_t>length):
             return taken
-        self.length = <Py_ssize_t>length
-        self.have = 0
-        if self.length <= TRUSTED_LENGTH:
-            self.payload = PyBytes_FromStringAndSize(NULL, self.length)
+        reading.length = <Py_ssize_t>length
+        reading.have = 0
+        if reading.length <= TRUSTED_LENGTH:
+            reading.payload = PyBytes_FromStringAndSize(NULL, reading.length)
         else:
-            self.payload = kept_for(self.length)
-            if self.payload is None:
-                self.payload = PyBytes_FromStringAndSize(NULL, TRUSTED_LENGTH)
+            reading.payload = kept_for(reading.length)
+            if reading.payload is None:
+                reading.payload = PyBytes_FromStringAndSize(NULL, TRUSTED_LENGTH)
         self.in_payload = True
-        if self.length == 0:
+        if reading.length == 0:
             self.frame_read()
         return taken
 
@@ -502,23 +690,24 @@ cdef class Machine:
     cdef Py_ssize_t room_left(self) noexcept:
         """How many octets the next data frame may have; -1 for any number."""
         cdef Py_ssize_t room = -1
-        if self.max_message >= 0:
-            room = self.max_message - self.message_size
-        if self.max_fragment >= 0 and (room < 0 or self.max_fragment < room):
-            room = self.max_fragment
+        if self.terms.max_message >= 0:
+            room = self.terms.max_message - self.reading.message_size
+        if self.terms.max_fragment >= 0 and (room < 0 or self.terms.max_fragment < room):
+            room = self.terms.max_fragment
         return room
 
     cdef bint check_length(self, Py_ssize_t size) except -1:
         """Judge a frame's payload length before any of it is stored."""
-        cdef int opcode = self.first & 15
+        cdef Reading reading = self.reading
+        cdef int opcode = reading.first & 15
         cdef Py_ssize_t room = self.room_left()
         if opcode >= 8:
             self.check_text = False
             return True
         if opcode != CONT_:
-            self.utf8.need = 0
+            reading.utf8.need = 0
         self.check_text = not self.foreign and (
-            not self.first & RSV1 and opcode == TEXT_
+            not reading.first & RSV1 and opcode == TEXT_
             or opcode == CONT_ and self.message_opcode == TEXT_ and not self.message_deflated
         )
         if room >= 0 and size > room:
@@ -529,31 +718,33 @@ cdef class Machine:
     cdef int too_big(self, object size, Py_ssize_t limit) except -1:
         exc = PayloadTooBig(size, limit)
         if self.message_opcode:
-            exc.set_current_size(self.message_size)
+            exc.set_current_size(self.reading.message_size)
         return self.fault(CloseCode.MESSAGE_TOO_BIG, str(exc), exc)
 
     cdef Py_ssize_t read_payload(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Move payload octets to where they belong, unmasking and checking text on the way."""
-        cdef Py_ssize_t step = self.length - self.have, room = PyBytes_GET_SIZE(self.payload)
+        cdef Reading reading = self.reading
+        cdef Py_ssize_t step = reading.length - reading.have
+        cdef Py_ssize_t room = PyBytes_GET_SIZE(reading.payload)
         cdef Py_ssize_t wrong
         cdef uint8_t* target
         cdef int high = 1
         if step > size:
             step = size
-        if self.have + step > room:
-            self.grow(self.have + step)
-        target = <uint8_t*>PyBytes_AS_STRING(self.payload) + self.have
+        if reading.have + step > room:
+            self.grow(reading.have + step)
+        target = <uint8_t*>PyBytes_AS_STRING(reading.payload) + reading.have
         if not self.client:
-            high = mask_octets(target, data, step, self.key, self.have)
+            high = mask_octets(target, data, step, reading.key, reading.have)
         elif target != data:
             memcpy(target, data, step)
-        if self.check_text and (high or self.utf8.need):
-            wrong = read_utf8(&self.utf8, target, step)
+        if self.check_text and (high or reading.utf8.need):
+            wrong = read_utf8(&reading.utf8, target, step)
             if wrong >= 0:
-                self.invalid_text(self.have + wrong)
+                self.invalid_text(reading.have + wrong)
                 return step
-        self.have += step
-        if self.have == self.length:
+        reading.have += step
+        if reading.have == reading.length:
             self.frame_read()
         return step
 
@@ -562,55 +753,60 @@ cdef class Machine:
 
         Saves a copy: octets put there are then read with that very address.
         """
+        cdef Reading reading = self.reading
         cdef Py_ssize_t room
-        if not self.in_payload or self.stopped or self.length - self.have < PLACED_LENGTH:
+        if not self.in_payload or self.stopped or reading.length - reading.have < PLACED_LENGTH:
             return NULL
-        room = PyBytes_GET_SIZE(self.payload)
-        if room - self.have < PLACED_LENGTH:
-            self.grow(self.have + PLACED_LENGTH)
-            room = PyBytes_GET_SIZE(self.payload)
-        size[0] = room - self.have
-        return <uint8_t*>PyBytes_AS_STRING(self.payload) + self.have
+        room = PyBytes_GET_SIZE(reading.payload)
+        if room - reading.have < PLACED_LENGTH:
+            self.grow(reading.have + PLACED_LENGTH)
+            room = PyBytes_GET_SIZE(reading.payload)
+        size[0] = room - reading.have
+        return <uint8_t*>PyBytes_AS_STRING(reading.payload) + reading.have
 
     cdef int grow(self, Py_ssize_t need) except -1:
         """Make room for ``need`` payload octets: four times what there is, or all of it."""
-        cdef Py_ssize_t room = PyBytes_GET_SIZE(self.payload) * 4
+        cdef Reading reading = self.reading
+        cdef Py_ssize_t room = PyBytes_GET_SIZE(reading.payload) * 4
         cdef PyObject* payload
         if room < need:
             room = need
-        if room > self.length:
-            room = self.length
+        if room > reading.length:
+            room = reading.length
         # Nobody else has it yet, so it may grow where it is, as realloc() does.
-        payload = new_reference(self.payload)
-        self.payload = None
+        payload = new_reference(reading.payload)
+        reading.payload = None
         _PyBytes_Resize(&payload, room)
-        self.payload = stolen_reference(payload)
+        reading.payload = stolen_reference(payload)
         return 0
 
     def invalid_text(self, Py_ssize_t at):
         """Report text that is not UTF-8 (section 8.1, close code 1007)."""
+        cdef Reading reading = self.reading
         exc = UnicodeDecodeError(
-            "utf-8", bytes(self.payload[:at + 1]), at, at + 1, "invalid octet"
+            "utf-8", bytes(reading.payload[:at + 1]), at, at + 1, "invalid octet"
         )
         self.fault(
             CloseCode.INVALID_DATA,
-            f"invalid UTF-8 at position {self.message_size + at}",
+            f"invalid UTF-8 at position {reading.message_size + at}",
             exc,
         )
 
     cdef int frame_read(self) except -1:
         """Hand on a frame whose last octet has arrived."""
-        cdef int opcode = self.first & 15
-        cdef bint fin = self.first & FIN != 0
+        cdef Reading reading = self.reading
+        cdef int opcode = reading.first & 15
+        cdef bint fin = reading.first & FIN != 0
         cdef bint text
-        cdef object payload = self.payload
-        self.payload = None
+        cdef object payload = reading.payload
+        reading.payload = None
         self.in_payload = False
-        if self.length > TRUSTED_LENGTH:
+        if reading.length > TRUSTED_LENGTH:
             keep(payload)
-        self.allowance -= 1
-        if self.debug:
-            self.log_frame("<", self.first, payload)
+        if self.allowance > 0:
+            self.allowance -= 1
+        if self.debugging:
+            self.log_frame("<", reading.first, payload)
         if self.foreign:
             frame = self.decode_frame(payload)
             if frame is None:
@@ -620,7 +816,7 @@ cdef class Machine:
             return self.control_read(opcode, payload)
         if opcode != CONT_:
             self.message_opcode = opcode
-            self.message_deflated = self.deflate is not None and self.first & RSV1 != 0
+            self.message_deflated = self.deflate is not None and reading.first & RSV1 != 0
         text = self.message_opcode == TEXT_
         if self.message_deflated:
             payload = self.inflate(payload, fin)
@@ -630,30 +826,31 @@ cdef class Machine:
             return 0
         if fin:
             self.message_opcode = 0
-            self.message_size = 0
+            reading.message_size = 0
             if text and opcode == TEXT_ and not self.raw_text:
                 payload = payload.decode()
         else:
-            self.message_size += PyBytes_GET_SIZE(payload)
+            reading.message_size += PyBytes_GET_SIZE(payload)
         return self.on_data(opcode, text, fin, payload)
 
     cdef bint check_payload(self, object payload, bint fin) except -1:
         """Check text that could not be checked octet by octet, and the end of any text."""
+        cdef Reading reading = self.reading
         cdef Py_ssize_t wrong
         if not self.check_text:
-            if self.first & 15 != CONT_:
-                self.utf8.need = 0
+            if reading.first & 15 != CONT_:
+                reading.utf8.need = 0
             wrong = read_utf8(
-                &self.utf8,
+                &reading.utf8,
                 <const uint8_t*>PyBytes_AS_STRING(payload),
                 PyBytes_GET_SIZE(payload),
             )
             if wrong >= 0:
-                self.payload = payload
+                reading.payload = payload
                 self.invalid_text(wrong)
-                self.payload = None
+                reading.payload = None
                 return False
-        if fin and self.utf8.need:
+        if fin and reading.utf8.need:
             self.fault(
                 CloseCode.INVALID_DATA,
                 "UTF-8 ends inside a character",
@@ -675,17 +872,18 @@ cdef class Machine:
 
     def decode_frame(self, bytes payload):
         """Pass a frame through extensions that are not ours; ``None`` after reporting a fault."""
+        cdef Reading reading = self.reading
         cdef Py_ssize_t room = self.room_left()
         frame = Frame(
-            OPCODES[self.first & 15],
+            OPCODES[reading.first & 15],
             payload,
-            self.first & FIN != 0,
-            self.first & 0x40 != 0,
-            self.first & 0x20 != 0,
-            self.first & 0x10 != 0,
+            reading.first & FIN != 0,
+            reading.first & 0x40 != 0,
+            reading.first & 0x20 != 0,
+            reading.first & 0x10 != 0,
         )
         try:
-            for extension in reversed(self._extensions):
+            for extension in reversed(self.agreed.extensions):
                 frame = extension.decode(frame, max_size=None if room < 0 else room)
             frame.check()
         except PayloadTooBig as exc:
@@ -708,22 +906,23 @@ cdef class Machine:
     cdef int close_read(self, bytes payload) except -1:
         """Take the peer's Close frame and answer it (sections 5.5.1 and 7.1.2)."""
         try:
-            close = Close.parse(payload)
+            # What nearly all of them say.
+            close = Close(1000, "") if payload == NORMAL_CLOSURE else Close.parse(payload)
         except UnicodeDecodeError as exc:
             return self.fault(
                 CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}", exc
             )
         except ProtocolError as exc:
             return self.fault(CloseCode.PROTOCOL_ERROR, str(exc), exc)
-        self.close_rcvd = close
+        self.own_closing().rcvd = close
         self.deaf = True
         if self.status == CLOSING:
-            self.close_rcvd_then_sent = False
+            self.own_closing().rcvd_then_sent = False
         elif self.status == OPEN:
-            self.close_rcvd_then_sent = True
+            self.own_closing().rcvd_then_sent = True
             self.write_close(close, payload)
         # Section 7.1.1: the server closes the TCP connection first.
-        if not self.client and not self.eof_sent:
+        if not self.client and not self.ended:
             self.start_eof()
         return self.on_close()
 
@@ -731,8 +930,8 @@ cdef class Machine:
         """End reading for good and tell the sink why (section 7.1.7)."""
         self.deaf = True
         self.in_payload = False
-        self.payload = None
-        self.rest = None
+        if self.reading is not None:
+            self.reading.payload = self.reading.rest = None
         # A Close frame has room for 123 octets of reason (section 5.5).
         return self.on_fault(code, reason.encode()[:123].decode("utf-8", "ignore"), exc)
 
@@ -746,25 +945,27 @@ cdef class Machine:
         if self.shared is not None:
             self.unshare()
         need = self.out_size + size
-        room = self.out_room
-        if need <= room:
-            return 0
-        if room == 0:
-            if spare_count:
-                spare_count -= 1
-                self.out = spares[spare_count].octets
-                room = self.out_room = spares[spare_count].room
-                if need <= room:
-                    return 0
-            room = SPARE_LEAST // 2
-        room *= 2
+        room = 0
+        if self.out != NULL:
+            room = room_of(self.out)
+            if need <= room:
+                return 0
+        elif spare_count:
+            spare_count -= 1
+            self.out = spares[spare_count]
+            room = room_of(self.out)
+            if need <= room:
+                return 0
+        room = SPARE_LEAST if room == 0 else 2 * room
         if room < need:
             room = need
-        larger = <uint8_t*>PyMem_Realloc(self.out, room)
+        larger = <uint8_t*>PyMem_Realloc(
+            NULL if self.out == NULL else self.out - OUT_HEAD, room + OUT_HEAD
+        )
         if larger == NULL:
             raise MemoryError(f"no memory for {size} octets to send")
-        self.out = larger
-        self.out_room = room
+        self.out = larger + OUT_HEAD
+        (<Py_ssize_t*>larger)[0] = room
         return 0
 
     cdef int unshare(self) except -1:
@@ -782,14 +983,12 @@ cdef class Machine:
         global spare_count
         if self.out == NULL:
             return 0
-        if spare_count < SPARES and self.out_room <= SPARE_MOST:
-            spares[spare_count].octets = self.out
-            spares[spare_count].room = self.out_room
+        if spare_count < SPARES and room_of(self.out) <= SPARE_MOST:
+            spares[spare_count] = self.out
             spare_count += 1
         else:
-            PyMem_Free(self.out)
+            PyMem_Free(self.out - OUT_HEAD)
         self.out = NULL
-        self.out_room = 0
         return 0
 
     cdef int write_frame(self, uint8_t first, const uint8_t* data, Py_ssize_t size) except -1:
@@ -838,7 +1037,7 @@ cdef class Machine:
     cdef int write_control(self, int opcode, bytes payload) except -1:
         if PyBytes_GET_SIZE(payload) > 125:
             raise ProtocolError("control frame too long")
-        if self.debug:
+        if self.debugging:
             self.log_frame(">", FIN | opcode, payload)
         if self.foreign:
             self.write_foreign(Frame(OPCODES[opcode], payload))
@@ -850,7 +1049,7 @@ cdef class Machine:
     cdef int write_close(self, object close, bytes payload) except -1:
         """Send a Close frame; nothing but control frames may follow (section 5.5.1)."""
         self.write_control(CLOSE_, payload)
-        self.close_sent = close
+        self.own_closing().sent = close
         self.state = CLOSING
         return 0
 
@@ -866,18 +1065,18 @@ cdef class Machine:
         cdef Py_ssize_t size
         cdef Py_buffer view
         cdef uint8_t first = opcode
-        if self.foreign or self.debug or self.deflate is not None:
+        if self.foreign or self.debugging or self.deflate is not None:
             if isinstance(payload, str):
                 payload = (<str>payload).encode()
             elif not isinstance(payload, bytes):
                 payload = bytes(payload)
         if fin:
             first |= FIN
-        if self.debug:
+        if self.debugging:
             self.log_frame(">", first, payload)
         if self.foreign:
             self.write_foreign(Frame(OPCODES[opcode], payload, bool(fin)))
-            self.expect_continuation_frame = not fin
+            self.unfinished = not fin
             return 0
         if self.deflate is not None:
             if opcode != CONT_:
@@ -906,14 +1105,14 @@ cdef class Machine:
                 self.write_frame(first, <const uint8_t*>view.buf, view.len)
             finally:
                 PyBuffer_Release(&view)
-        self.expect_continuation_frame = not fin
+        self.unfinished = not fin
         return 0
 
     def write_foreign(self, frame):
         """Append a frame that passes through extensions that are not ours."""
         cdef bytes payload
         cdef uint8_t first
-        for extension in self._extensions:
+        for extension in self.agreed.extensions:
             frame = extension.encode(frame)
         payload = bytes(frame.data)
         first = (
@@ -925,9 +1124,9 @@ cdef class Machine:
 
     cdef int start_eof(self) except -1:
         """Note that nothing will follow what is in ``out``."""
-        self.eof_sent = True
-        if self.debug:
-            self.logger.debug("> EOF")
+        self.ended = True
+        if self.debugging:
+            self.terms.logger.debug("> EOF")
         return 0
 
     cdef list take_out(self):
@@ -948,7 +1147,7 @@ cdef class Machine:
 
     def log_frame(self, str way, int first, payload):
         """Log a frame as it stands on the wire, before or after any extension."""
-        self.logger.debug(
+        self.terms.logger.debug(
             "%s %s",
             way,
             Frame(
@@ -996,7 +1195,7 @@ cdef class EventMachine(Machine):
         if logger is None:
             logger = logging.getLogger(f"duologue.{self.side.name.lower()}")
         self.logger = logger
-        self.debug = logger.isEnabledFor(logging.DEBUG)
+        self.debugging = logger.isEnabledFor(logging.DEBUG)
         self.status = state
         self.events = []
 
@@ -1027,16 +1226,16 @@ cdef class EventMachine(Machine):
         if self.eof_rcvd:
             return
         self.eof_rcvd = True
-        if self.debug:
-            self.logger.debug("< EOF")
+        if self.debugging:
+            self.terms.logger.debug("< EOF")
         if self.status == CONNECTING:
             if not self.deaf:
                 self.head_eof()
         else:
             if not self.deaf:
-                self.parser_exc = EOFError("unexpected end of stream")
+                self.own_closing().exc = EOFError("unexpected end of stream")
                 self.fail(CloseCode.ABNORMAL_CLOSURE)
-            if not self.eof_sent:
+            if not self.ended:
                 self.start_eof()
         self.state = CLOSED
 
@@ -1077,11 +1276,11 @@ cdef class EventMachine(Machine):
     def close_expected(self):
         """Tell whether the TCP connection should end soon; if so, end it after a time-out."""
         if self.status == CONNECTING:
-            return bool(self.eof_sent)
+            return bool(self.ended)
         return self.status == CLOSING
 
     cdef int start_eof(self) except -1:
-        if not self.eof_sent:
+        if not self.ended:
             self.eof_due = True
         Machine.start_eof(self)
         return 0
@@ -1105,7 +1304,7 @@ cdef class EventMachine(Machine):
             ProtocolError: If no fragmented message was begun.
             InvalidState: If the connection isn't open.
         """
-        if not self.expect_continuation_frame:
+        if not self.unfinished:
             raise ProtocolError("unexpected continuation frame")
         self.check_state(False)
         self.write_data(CONT_, fin, data, -1)
@@ -1130,7 +1329,7 @@ cdef class EventMachine(Machine):
 
     def begin(self, int opcode, data, bint fin, compress):
         """Send the first frame of a message."""
-        if self.expect_continuation_frame:
+        if self.unfinished:
             raise ProtocolError("expected a continuation frame")
         self.check_state(False)
         self.write_data(opcode, fin, data, -1 if compress is None else bool(compress))
@@ -1178,9 +1377,9 @@ cdef class EventMachine(Machine):
         if self.status == OPEN and code != CloseCode.ABNORMAL_CLOSURE:
             close = Close(code, reason)
             self.write_close(close, close.serialize())
-            if self.close_rcvd is not None:
-                self.close_rcvd_then_sent = True
-        if not self.client and not self.eof_sent:
+            if self.closing.rcvd is not None:
+                self.own_closing().rcvd_then_sent = True
+        if not self.client and not self.ended:
             self.start_eof()
         self.deaf = True
 
@@ -1205,11 +1404,11 @@ cdef class EventMachine(Machine):
 
     def close_rcvd_payload(self):
         """Payload of the Close frame received, as it stood on the wire."""
-        if self.close_rcvd.code == CloseCode.NO_STATUS_RCVD:
+        if self.closing.rcvd.code == CloseCode.NO_STATUS_RCVD:
             return b""
-        return self.close_rcvd.serialize()
+        return self.closing.rcvd.serialize()
 
     cdef int on_fault(self, int code, str reason, object exc) except -1:
-        self.parser_exc = exc
+        self.own_closing().exc = exc
         self.fail(code, reason)
         return 0

@@ -45,6 +45,32 @@ def _check_against(credentials: Any) -> Check:
     return check
 
 
+def prepare(
+    realm: str, credentials: Any, check_credentials: Check | None
+) -> tuple[Check, Callable[[Any, str], Response]]:
+    """What judges credentials, and what refuses who has none that are right."""
+    if (credentials is None) == (check_credentials is None):
+        raise ValueError("provide either credentials or check_credentials")
+
+    def refuse(connection: Any, text: str) -> Response:
+        response: Response = connection.respond(401, f"{text}\n")
+        response.headers["WWW-Authenticate"] = build_www_authenticate_basic(realm)
+        return response
+
+    return check_credentials or _check_against(credentials), refuse
+
+
+def read_credentials(request: Request) -> tuple[str, str] | str:
+    """Name and password that came with a request, or what is wrong with them."""
+    values = request.headers.get_all("Authorization")
+    if len(values) != 1:
+        return "Missing credentials"
+    try:
+        return parse_authorization_basic(values[0])
+    except InvalidHeader:
+        return "Unsupported credentials"
+
+
 def basic_auth(
     realm: str = "",
     credentials: tuple[str, str] | Iterable[tuple[str, str]] | None = None,
@@ -67,29 +93,18 @@ def basic_auth(
         TypeError: If ``credentials`` has another shape.
         ValueError: If not exactly one of ``credentials`` and ``check_credentials`` is given.
     """
-    if (credentials is None) == (check_credentials is None):
-        raise ValueError("provide either credentials or check_credentials")
-    check = check_credentials or _check_against(credentials)
-
-    def refuse(connection: ServerConnection, text: str) -> Response:
-        response = connection.respond(401, f"{text}\n")
-        response.headers["WWW-Authenticate"] = build_www_authenticate_basic(realm)
-        return response
+    check, refuse = prepare(realm, credentials, check_credentials)
 
     async def process_request(connection: ServerConnection, request: Request) -> Response | None:
-        values = request.headers.get_all("Authorization")
-        if len(values) != 1:
-            return refuse(connection, "Missing credentials")
-        try:
-            username, password = parse_authorization_basic(values[0])
-        except InvalidHeader:
-            return refuse(connection, "Unsupported credentials")
-        valid = check(username, password)
+        given = read_credentials(request)
+        if isinstance(given, str):
+            return refuse(connection, given)
+        valid = check(*given)
         if inspect.isawaitable(valid):
             valid = await valid
         if not valid:
             return refuse(connection, "Invalid credentials")
-        connection.username = username
+        connection.username = given[0]
         return None
 
     return process_request

@@ -44,6 +44,17 @@ class ServerConnection(Connection):
         super().__init__(settings)
         self.server = server
 
+    def heads_exchanged(self, request: bytes, response: bytes) -> None:
+        """Does nothing; for subclasses that want the octets of the opening handshake.
+
+        Called when the 101 has been sent, before the connection opens, if the server has a
+        ``process_request`` or ``process_response``. Without these the connection keeps the octets.
+
+        Args:
+            request: head of the request, as it arrived.
+            response: head of the 101, as it was sent.
+        """
+
     def respond(self, status: StatusLike, text: str) -> Response:
         """Build a plain-text answer for ``process_request`` or ``process_response`` to return.
 

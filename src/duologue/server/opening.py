@@ -1,7 +1,8 @@
 """The server's part of a link until it is a WebSocket connection, or for good if it never is.
 
-An :class:`Opening` owns a fresh link and speaks HTTP/1.1 on it: plain requests are answered and the
-link is kept alive between them; a handshake request ends it, and the link passes on to a
+An :class:`Opening` owns a link on which anything else has come than an ordinary handshake, which
+:mod:`duologue.server.reception` answers itself. It speaks HTTP/1.1: plain requests are answered and
+the link is kept alive between them; a handshake request ends it, and the link passes on to a
 connection. No task exists before that, unless the application's hooks are coroutines.
 
 Invariants: one deadline runs at any time, ``open_timeout`` from a request's beginning to its end
@@ -65,11 +66,14 @@ class Opening:
 
     Args:
         server: makes connections and runs their handlers.
-        link: just opened.
+        link: nothing was read from it so far.
         options: shared by all openings of the server.
+        deadline: of the first request, in seconds of the loop's clock; ``None`` for any time.
     """
 
-    def __init__(self, server: Server, link: Link, options: OpeningOptions) -> None:
+    def __init__(
+        self, server: Server, link: Link, options: OpeningOptions, deadline: float | None
+    ) -> None:
         self._server = server
         self._link = link
         self._options = options
@@ -81,7 +85,8 @@ class Opening:
         self._timer = Timer(timers_of(self._loop), self._timed_out)
         self._answered = 0
         self._ended = False
-        self._set_deadline(options.open_timeout)
+        if deadline is not None:
+            self._timer.set(deadline)
 
     def _set_deadline(self, seconds: float | None) -> None:
         if seconds is None:
@@ -134,7 +139,7 @@ class Opening:
 
     def _finish(self) -> None:
         self._timer.drop()
-        self._server.openings.discard(self)
+        self._server.reception.openings.discard(self)
 
     def _pause(self, yes: bool) -> None:
         if yes != self._paused:
@@ -304,7 +309,9 @@ class Opening:
             if self._options.process_request is None and self._options.process_response is None:
                 # No hook may have left something on them.
                 connection.keep_heads(self._exchange.head, octets)
-            self._server.start_connection(connection, self._link, self._exchange.rest)
+            else:
+                connection.heads_exchanged(self._exchange.head, octets)
+            self._server.reception.start(connection, self._link, self._exchange.rest)
             return
         options = self._options
         options.logger.info(

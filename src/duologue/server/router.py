@@ -18,13 +18,14 @@ try:
     from werkzeug.routing import Map, RequestRedirect
 except ImportError:
 
-    def _require_werkzeug() -> None:
+    def require_werkzeug() -> None:
+        """Raise for want of it."""
         raise ImportError("route() requires werkzeug: install duologue[router]")
 
 else:
 
-    def _require_werkzeug() -> None:
-        pass
+    def require_werkzeug() -> None:
+        """It is there."""
 
 
 class Router:
@@ -103,7 +104,7 @@ def route(
     Raises:
         ImportError: If Werkzeug isn't installed.
     """
-    _require_werkzeug()
+    require_werkzeug()
     if ssl is not None and ssl is not True:
         kwargs["ssl"] = ssl
     router = (create_router or Router)(url_map, server_name, "ws" if ssl is None else "wss")

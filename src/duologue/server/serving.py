@@ -13,7 +13,7 @@ from duologue.base.exceptions import ConnectionClosed
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, PathLike, Subprotocol
 from duologue.base.vocabulary import CloseCode, Side, State
-from duologue.connection.connection import Callbacks, Handling
+from duologue.connection.connection import Callbacks
 from duologue.connection.ending import Cause
 from duologue.connection.endpoint import Endpoint
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
@@ -24,12 +24,12 @@ from duologue.net.listening import EngineServer, listen
 from duologue.protocol.handshake import Origins
 from duologue.server.connection import ServerConnection
 from duologue.server.opening import (
-    Opening,
     OpeningOptions,
     ProcessRequest,
     ProcessResponse,
     SelectSubprotocol,
 )
+from duologue.server.reception import Reception
 from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.grammar import validate_subprotocols
 from duologue.wire.http11 import SERVER
@@ -71,52 +71,33 @@ class Server:
         self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ending_wanted: tuple[CloseCode | int, str] | None = None
         self.handler = handler
-        self._callbacks = Callbacks(handler, Endpoint) if isinstance(handler, Endpoint) else None
         self.logger = logger
         self.server: asyncio.Server | EngineServer
-        self.openings: set[Opening] = set()
         # With their handlers' tasks. At this size a dictionary is less than half of a set.
         self.all_connections: dict[ServerConnection, asyncio.Task[None] | None] = {}
         self.opening_tasks: set[asyncio.Task[None]] = set()
-        # Bound once, not once for each connection.
-        self._forget = self._connection_gone
+        callbacks = Callbacks(handler, Endpoint) if isinstance(handler, Endpoint) else None
+        self.reception = Reception(self, settings, options, create_connection, callbacks)
 
     @property
     def connections(self) -> set[ServerConnection]:
         """Connections that are open and not closing; use it with :func:`broadcast`."""
         return {each for each in self.all_connections if each.state is State.OPEN}
 
+    @property
+    def openings(self) -> list[object]:
+        """Who owns a link that isn't a connection yet."""
+        return [*self.reception.newcomers_now(), *self.reception.openings]
+
     # -- what an opening needs
 
     def link_opened(self, link: Link) -> None:
         """Begin to speak HTTP on a link that was just accepted."""
-        opening = Opening(self, link, self._options)
-        self.openings.add(opening)
-        link.attach(opening)
+        self.reception.link_opened(link)
 
     def new_connection(self) -> ServerConnection:
         """Make the connection that a request may become."""
         return self._create_connection(self._settings, self)
-
-    def start_connection(self, connection: ServerConnection, link: Link, rest: bytes) -> None:
-        """Run the handler of a connection whose opening handshake succeeded."""
-        self.all_connections[connection] = None
-        if self._callbacks is not None:
-            connection.serve_endpoint(self._callbacks, self._forget)
-        connection.log().info("connection open")
-        connection.open(link, rest)
-        if self._callbacks is not None:
-            return
-        # Made in the same turn: close() must see the task before its first step. Only now, since an
-        # eager task takes that step at once.
-        task = self.get_loop().create_task(Handling(self, connection), name="connection handler")
-        if connection in self.all_connections:
-            self.all_connections[connection] = task
-
-    def _connection_gone(self, connection: ServerConnection) -> None:
-        """Forget a connection that is closed, and whose handler has ended."""
-        self.all_connections.pop(connection, None)
-        connection.log().info("connection closed")
 
     async def handler_ended(self, connection: ServerConnection, exc: BaseException | None) -> None:
         """Close a connection whose handler has returned or raised ``exc``; ends its task."""
@@ -132,7 +113,7 @@ class Server:
                 raise exc
             await connection.close()
         finally:
-            self._connection_gone(connection)
+            self.reception.connection_gone(connection)
 
     def _handler_failed(self, connection: ServerConnection, exc: Exception) -> None:
         connection.record(Cause.HANDLER_RAISED, repr(exc), exc)
@@ -166,7 +147,8 @@ class Server:
         self.server.close()
         # Links accepted in this very turn of the loop are handed to us in the next one.
         await asyncio.sleep(0)
-        for opening in list(self.openings):
+        self.reception.shut_down()
+        for opening in list(self.reception.openings):
             opening.shut_down()
         if close_connections:
             for connection in self.connections:
@@ -174,7 +156,7 @@ class Server:
         if self.all_connections and close_connections:
             await asyncio.wait(
                 [
-                    asyncio.ensure_future(connection.wait_closed())
+                    asyncio.ensure_future(connection.until_closed())
                     for connection in self.all_connections
                 ]
             )
@@ -227,10 +209,10 @@ class Server:
 
     async def _start(self) -> Self:
         if not hasattr(self, "server"):
-            self.server = await self._create_server(self.link_opened)
+            self.server = await self._create_server(self.reception.link_opened)
             if self.server.is_serving():
                 for sock in self.server.sockets:
-                    self.logger.info("server listening on %s", _name(sock))
+                    self.logger.info("server listening on %s", name_socket(sock))
         return self
 
     def __await__(self) -> Generator[Any, None, Self]:
@@ -249,7 +231,7 @@ class Server:
         await self.wait_closed()
 
 
-def _name(sock: socket.socket) -> str:
+def name_socket(sock: socket.socket) -> str:
     """A listening socket's address as people write it."""
     name = sock.getsockname()
     if sock.family == socket.AF_INET:
@@ -374,6 +356,9 @@ def serve(
         kwargs.setdefault("ssl_handshake_timeout", options.open_timeout)
         kwargs.setdefault("ssl_shutdown_timeout", settings.close_timeout)
 
+    # What the threads API puts in the place of Server.
+    kind: type[Server] = kwargs.pop("kind", Server)
+
     async def create_server(
         opened: Callable[[Link], None],
     ) -> asyncio.Server | EngineServer:
@@ -388,7 +373,7 @@ def serve(
             return await loop.create_unix_server(factory, **kwargs)
         return await loop.create_server(factory, host, port, **kwargs)
 
-    return Server(
+    return kind(
         create_server, handler, settings, options, create_connection or ServerConnection, logger
     )
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from duologue.base.exceptions import InvalidHeaderFormat, InvalidHeaderValue
+from duologue.wire.fields import split_fields
 
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
@@ -48,13 +49,36 @@ class Headers(MutableMapping[str, str]):
         InvalidHeaderValue: If a value has control characters, or characters above U+00FF.
     """
 
-    __slots__ = ("_dict", "_list")
+    # Of a head that is kept as octets the last one is set, and the others when somebody asks.
+    __slots__ = ("_dict", "_head", "_list")
+    _head: bytes
 
     def __init__(self, *args: HeadersLike, **kwargs: str) -> None:
         self._dict: dict[str, list[str]] = {}
         self._list: list[tuple[str, str]] = []
         if args or kwargs:
             self.update(*args, **kwargs)
+
+    @classmethod
+    def of_head(cls, head: bytes) -> Headers:
+        """Return the fields of a head that was judged before; it is split when they are asked for.
+
+        Args:
+            head: octets from the first line to the empty one.
+        """
+        headers = cls.__new__(cls)
+        headers._head = head
+        return headers
+
+    if not TYPE_CHECKING:  # else every name would seem to exist
+
+        def __getattr__(self, name: str) -> object:
+            """Split the head: called for attributes that are not set."""
+            if name not in ("_dict", "_list"):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            self._dict, self._list = split_fields(self._head)
+            del self._head
+            return getattr(self, name)
 
     def __str__(self) -> str:
         return "".join([f"{name}: {value}\r\n" for name, value in self._list]) + "\r\n"

@@ -39,7 +39,15 @@ from duologue.wire.body import Body, ChunkedBody, EndlessBody, SizedBody
 from duologue.wire.head import HeadReader
 from duologue.wire.headers import Headers
 
-__all__ = ["SERVER", "USER_AGENT", "Request", "RequestParser", "Response", "ResponseParser"]
+__all__ = [
+    "SERVER",
+    "USER_AGENT",
+    "Request",
+    "RequestParser",
+    "Response",
+    "ResponseParser",
+    "read_request",
+]
 
 _PRODUCT = f"Python/{sys.version_info[0]}.{sys.version_info[1]} duologue/{version}"
 
@@ -123,6 +131,20 @@ class Response:
             )
         line = f"HTTP/1.1 {int(self.status_code)} {self.reason_phrase}\r\n".encode("iso-8859-1")
         return line + self.headers.serialize() + self.body
+
+
+def read_request(head: bytes) -> Request:
+    """Read again a request's head that `RequestParser` accepted; nothing is judged this time.
+
+    Args:
+        head: Octets of the head, from the method to the empty line; see `RequestParser.head`.
+
+    Returns:
+        What the parser returned. Takes about 1 microsecond, and another one when the headers are
+        looked at.
+    """
+    method, path, protocol = head[: head.index(b"\r")].decode("ascii").split(" ")
+    return Request(path, Headers.of_head(head), method, protocol)
 
 
 class RequestParser:
@@ -210,6 +232,8 @@ class ResponseParser:
     Args:
         limits: Uses `max_line`, `max_headers`, `max_head` and `max_body`.
         max_body: Octets allowed in the body instead of `limits.max_body`; None lifts the limit.
+        head_only: Whether the response ends with its head, whatever that says: so does the answer
+            to CONNECT that opens a tunnel (RFC 9112 section 6.3).
 
     Attributes:
         protocol: "HTTP/1.1" or "HTTP/1.0", known once the status line is.
@@ -220,8 +244,10 @@ class ResponseParser:
         limits: Limits = DEFAULT_LIMITS,
         *,
         max_body: int | EllipsisType | None = ...,
+        head_only: bool = False,
     ) -> None:
         self.protocol = ""
+        self._head_only = head_only
         self._limits = (
             limits if isinstance(max_body, EllipsisType) else replace(limits, max_body=max_body)
         )
@@ -317,10 +343,10 @@ class ResponseParser:
         if self._status == 101 and self.protocol != "HTTP/1.1":
             raise InvalidProtocol(self.protocol)
         headers = _read_fields(lines)
-        length, chunked = _read_framing(headers, self.protocol)
+        length, chunked = (0, False) if self._head_only else _read_framing(headers, self.protocol)
         _judge(httptools.HttpResponseParser, self._reader.octets, "")
         self._response = Response(self._status, self._reason, headers)
-        if self._status in (101, 204, 304):
+        if self._head_only or self._status in (101, 204, 304):
             return SizedBody(0, self._limits)
         if chunked:
             return ChunkedBody(self._limits)

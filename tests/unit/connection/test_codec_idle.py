@@ -25,8 +25,8 @@ TEXT = b"[%s]" % b", ".join(b'{"id": %d, "name": "alpha"}' % n for n in range(60
 class Websockets:
     """A client's codec of websockets."""
 
-    def __init__(self, server_no_takeover: bool, client_no_takeover: bool) -> None:
-        self.codec = theirs.PerMessageDeflate(server_no_takeover, client_no_takeover, 12, 12)
+    def __init__(self, server_no_takeover: bool, client_no_takeover: bool, bits: int = 13) -> None:
+        self.codec = theirs.PerMessageDeflate(server_no_takeover, client_no_takeover, bits, bits)
 
     def compress(self, data: bytes) -> bytes:
         frame = websockets.frames.Frame(websockets.frames.Opcode.BINARY, data)
@@ -40,12 +40,12 @@ class Websockets:
 class TheirWsproto:
     """A client's codec of wsproto."""
 
-    def __init__(self, server_no_takeover: bool, client_no_takeover: bool) -> None:
+    def __init__(self, server_no_takeover: bool, client_no_takeover: bool, bits: int = 13) -> None:
         self.codec = Wsproto(
             server_no_context_takeover=server_no_takeover,
             client_no_context_takeover=client_no_takeover,
-            server_max_window_bits=12,
-            client_max_window_bits=12,
+            server_max_window_bits=bits,
+            client_max_window_bits=bits,
         )
         self.codec._enabled = True
         self.protocol = FrameProtocol(client=True, extensions=[self.codec])
@@ -96,13 +96,15 @@ async def exchange(r: Any, peer: Any, number: int) -> int:
 @pytest.mark.parametrize("server_no_takeover", [False, True])
 @pytest.mark.parametrize("client_no_takeover", [False, True])
 @pytest.mark.parametrize("interval", [None, 20])
+@pytest.mark.parametrize("bits", [12, 13])
 async def test_codecs_go_when_idle_and_the_conversation_goes_on(
-    peer: Any, server_no_takeover: bool, client_no_takeover: bool, interval: float | None
+    peer: Any, server_no_takeover: bool, client_no_takeover: bool, interval: float | None, bits: int
 ) -> None:
-    ours = PerMessageDeflate(client_no_takeover, server_no_takeover, 12, 12, {"level": 1})
-    theirs = peer(server_no_takeover, client_no_takeover)
+    ours = PerMessageDeflate(client_no_takeover, server_no_takeover, bits, bits, {"level": 1})
+    theirs = peer(server_no_takeover, client_no_takeover, bits)
     before = own_codecs()
-    held = (not server_no_takeover, not client_no_takeover)
+    # With a window of 4 KiB a connection keeps what it sent, and borrows a compressor.
+    held = (not server_no_takeover and bits > 12, not client_no_takeover)
     with rig(
         extensions=([ours], [Raw()]),
         limits=Limits(codec_idle=5),
@@ -123,7 +125,7 @@ async def test_codecs_go_when_idle_and_the_conversation_goes_on(
 
 @pytest.mark.parametrize("idle, kept", [(5, False), (60, True), (None, True)])
 async def test_the_limit_decides_how_long(idle: float | None, kept: bool) -> None:
-    ours = PerMessageDeflate(False, False, 12, 12)
+    ours = PerMessageDeflate(False, False, 13, 13)
     before = own_codecs()
     with rig(extensions=([ours], [Raw()]), limits=Limits(codec_idle=idle)) as r:
         peer = Websockets(False, False)
@@ -137,7 +139,7 @@ async def test_the_limit_decides_how_long(idle: float | None, kept: bool) -> Non
 
 
 async def test_nothing_goes_in_the_middle_of_a_message() -> None:
-    ours = PerMessageDeflate(False, False, 12, 12)
+    ours = PerMessageDeflate(False, False, 13, 13)
     peer = Websockets(False, False)
     going_on = asyncio.get_running_loop().create_future()
 
@@ -168,7 +170,7 @@ async def test_nothing_goes_in_the_middle_of_a_message() -> None:
 
 
 async def test_codecs_go_with_the_connection() -> None:
-    ours = PerMessageDeflate(False, False, 12, 12)
+    ours = PerMessageDeflate(False, False, 13, 13)
     peer = Websockets(False, False)
     before = own_codecs()
     with rig(extensions=([ours], [Raw()]), limits=Limits(codec_idle=None)) as r:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import selectors
 import signal
@@ -142,6 +143,80 @@ def test_select_waits_for_ever_for_what_comes(selector: PollerSelector, pair: Pa
     key = selector.register(pair[0], EVENT_READ)
     threading.Timer(0.02, pair[1].send, [b"x"]).start()
     assert selector.select() == [(key, EVENT_READ)]
+
+
+# -- looking again before it sleeps
+
+
+def wait_shortly(selector: PollerSelector, pair: Pair, times: int) -> None:
+    """Let so many waits find something that is there already."""
+    pair[1].send(b"x")
+    for _ in range(times):
+        assert selector.select(5)
+    pair[0].recv(1)
+
+
+def vain_looks(selector: PollerSelector, pair: Pair, *, short: int) -> int:
+    """Return how often the selector looked in vain in a wait that followed short ones."""
+    before = selector.poller.vain_looks
+    wait_shortly(selector, pair, short)
+    assert selector.select(0.001) == []
+    return selector.poller.vain_looks - before
+
+
+def test_a_wait_after_short_ones_looks_before_it_sleeps(
+    selector: PollerSelector, pair: Pair
+) -> None:
+    selector.register(pair[0], EVENT_READ)
+    # So long that no other program on the machine can make a short wait of it a long one.
+    selector.poller.poll_busily(0.001)
+    # It must have seen four short waits, and then never in vain.
+    assert vain_looks(selector, pair, short=3) == 0
+    assert sum(vain_looks(selector, pair, short=40) for _ in range(20)) in range(2, 8)
+    # Each look in vain makes it wait for more short ones: sixteen, 32, 64, and so on.
+    assert vain_looks(selector, pair, short=10) == 0
+
+
+def test_a_wait_does_not_look_without_busy_polling(selector: PollerSelector, pair: Pair) -> None:
+    selector.register(pair[0], EVENT_READ)
+    assert sum(vain_looks(selector, pair, short=40) for _ in range(20)) == 0
+
+
+def test_looking_finds_what_comes(selector: PollerSelector, pair: Pair) -> None:
+    key = selector.register(pair[0], EVENT_READ)
+    selector.poller.poll_busily(0.001)
+    for number in range(200):
+        wait_shortly(selector, pair, 5)
+        timer = threading.Timer(number * 0.00001, pair[1].send, [b"x"])
+        timer.start()
+        assert selector.select(5) == [(key, EVENT_READ)]
+        timer.join()
+        pair[0].recv(1)
+
+
+@pytest.mark.parametrize("seconds", [-1e-9, 0.0011, float("nan"), float("inf")])
+def test_how_long_it_looks_is_bounded(seconds: float) -> None:
+    with pytest.raises(ValueError, match=r"busy_poll must be between 0 and 0\.001 s"):
+        EventLoop(busy_poll=seconds)
+
+
+@pytest.mark.parametrize("busy_poll, looks", [(None, True), (0.0005, True), (0.0, False)])
+def test_an_event_loop_looks_unless_told_not_to(
+    pair: Pair, busy_poll: float | None, looks: bool
+) -> None:
+    loop = EventLoop() if busy_poll is None else EventLoop(busy_poll=busy_poll)
+    with contextlib.closing(loop):
+        selector = loop._selector
+        assert isinstance(selector, PollerSelector)
+        selector.register(pair[0], EVENT_READ)
+        seen = 0
+        for _ in range(200):
+            # Another program may take the processor in the middle of a short wait.
+            seen += vain_looks(selector, pair, short=300)
+            if seen:
+                break
+        assert bool(seen) is looks
+        selector.unregister(pair[0])
 
 
 def test_a_closed_selector_has_no_map(pair: Pair) -> None:

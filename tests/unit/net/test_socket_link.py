@@ -7,6 +7,7 @@ import gc
 import os
 import random
 import socket
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -117,7 +118,32 @@ async def test_an_error_while_writing_is_told_by_the_loop(loop_factory: Any) -> 
         link.write_octets(b"x")
         link.write_octets(b"y")
         assert owner.told == []
-        assert link.is_closing()
+        assert link.unsent_octets() == 0
+        await owner.until_lost()
+        assert owner.told[-1][0] == "lost"
+        assert isinstance(owner.reason, ConnectionError)
+
+
+async def test_last_words_of_a_peer_that_takes_nothing_more(loop_factory: Any) -> None:
+    with linked(socket.AF_INET) as (link, owner, theirs):
+        link.write_octets(b"never read, so the peer's end is a reset")
+        theirs.send(b"why")
+        theirs.close()
+        link.write_octets(b"something")
+        link.write_octets(b"more")
+        assert owner.told == []
+        await owner.until_lost()
+        assert owner.received == b"why"
+        assert isinstance(owner.reason, ConnectionError)
+        assert "eof" not in owner.told
+
+
+async def test_closed_after_the_peer_took_nothing_more(loop_factory: Any) -> None:
+    with linked(socket.AF_INET) as (link, owner, theirs):
+        link.write_octets(b"never read")
+        theirs.close()
+        link.write_octets(b"something")
+        link.close_link()
         await owner.until_lost()
         assert isinstance(owner.reason, ConnectionError)
 
@@ -370,6 +396,67 @@ async def test_addresses_also_after_the_end(loop_factory: Any) -> None:
             link.abort_link()
             await owner.until_lost()
         assert repr(link).startswith("<SocketLink fd=-1")
+
+
+def pair_at(place: str, path: Any) -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets with addresses of a kind."""
+    if place == "unnamed":
+        return socket.socketpair()
+    name: Any = {
+        "IPv4": ("127.0.0.1", 0),
+        "IPv6": ("::1", 0),
+        "path": str(path),
+        "abstract": b"\0duologue \xff\0test",
+    }[place]
+    kind = {"IPv4": socket.AF_INET, "IPv6": socket.AF_INET6}.get(place, socket.AF_UNIX)
+    with socket.socket(kind) as listener:
+        listener.bind(name)
+        listener.listen()
+        client = socket.socket(kind)
+        client.connect(listener.getsockname())
+        return listener.accept()[0], client
+
+
+@pytest.mark.parametrize("place", ["IPv4", "IPv6", "path", "abstract", "unnamed"])
+async def test_addresses_are_those_of_the_socket_module(place: str, tmp_path: Any) -> None:
+    if place == "abstract" and sys.platform != "linux":
+        pytest.skip("only Linux has abstract names")
+    for ours, theirs in (pair_at(place, tmp_path / "é"), pair_at(place, tmp_path / "b")[::-1]):
+        expected = (ours.getsockname(), ours.getpeername())
+        ours.setblocking(False)
+        link, owner = SocketLink(asyncio.get_running_loop(), ours), Owner()
+        link.attach(owner)
+        link.begin()
+        with theirs:
+            for _ in range(2):
+                found = (link.get_extra_info("sockname"), link.get_extra_info("peername"))
+                assert found == expected
+                link.abort_link()
+                await owner.until_lost()
+
+
+async def test_all_that_close_in_a_batch_are_told_after_it(loop_factory: Any) -> None:
+    errors = Errors()
+    lost_inside: list[bool] = []
+
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    def abort_all(_: bytes) -> None:
+        for link, owner in ((link1, owner1), (link2, owner2)):
+            link.abort_link()
+            lost_inside.append(owner.lost)
+
+    with (
+        linked(lost=fail) as (link1, owner1, _),
+        linked() as (link2, owner2, _),
+        linked(data=abort_all) as (_, _, theirs),
+    ):
+        theirs.send(b"x")
+        await owner2.until_lost()
+    assert lost_inside == [False, False]
+    assert owner1.lost
+    assert errors.exceptions == [LookupError]
 
 
 async def test_writing_much_keeps_no_copy(loop_factory: Any) -> None:

@@ -131,3 +131,37 @@ def test_insecure_means_unchecked():
     headers = Headers()
     headers.set_insecure("A B", "\x00")
     assert headers["a b"] == "\x00"
+
+
+HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-One:1\r\nx-one: \t2 \t\r\nX-Empty:\r\nX-Latin: \xe9\r\n\r\n"
+PAIRS = [("Host", "a"), ("X-One", "1"), ("x-one", "2"), ("X-Empty", ""), ("X-Latin", "é")]
+
+
+def test_fields_of_a_head_are_split_when_they_are_asked_for():
+    assert list(Headers.of_head(HEAD).raw_items()) == PAIRS
+    assert Headers.of_head(HEAD) == Headers(PAIRS)
+    assert Headers(PAIRS) == Headers.of_head(HEAD)
+    assert Headers.of_head(HEAD).get_all("X-ONE") == ["1", "2"]
+    assert Headers.of_head(HEAD).serialize() == Headers(PAIRS).serialize()
+    assert list(Headers.of_head(b"GET / HTTP/1.1\r\n\r\n")) == []
+
+
+def test_fields_of_a_head_can_be_changed_and_copied():
+    headers = Headers.of_head(HEAD)
+    headers["X-One"] = "3"
+    del headers["X-Latin"]
+    assert list(headers.raw_items()) == [*PAIRS[:4], ("X-One", "3")]
+    for duplicate in (
+        Headers.of_head(HEAD).copy(),
+        copy.copy(Headers.of_head(HEAD)),
+        copy.deepcopy(Headers.of_head(HEAD)),
+        pickle.loads(pickle.dumps(Headers.of_head(HEAD))),
+    ):
+        assert list(duplicate.raw_items()) == PAIRS
+        assert duplicate["host"] == "a"
+
+
+def test_other_attributes_are_missing_all_the_same():
+    with pytest.raises(AttributeError, match="'Headers' object has no attribute 'nonsense'"):
+        _ = Headers.of_head(HEAD).nonsense
+    assert not hasattr(Headers(), "_head")

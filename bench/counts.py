@@ -32,6 +32,8 @@ from targets import CALLBACK, COROUTINE
 
 #: Messages of the short and of the long run.
 SHORT, LONG = 1600, 4800
+#: What would make one run's count differ from the next: order of sets, and looking before a wait.
+FIXED = {"PYTHONHASHSEED": "0", "BENCH_BUSY_POLL": "0"}
 WAYS = {"one at a time": ("--depth", "1"), "bursts of 16": ("--depth", "16", "--burst")}
 DEFAULT_ROWS = ("raw epoll (C)", "duologue", "picows (uvloop)", "websockets (uvloop)")
 QUICK_ROWS = (CALLBACK, COROUTINE)
@@ -105,7 +107,7 @@ def told(tool: Tool, server: Server, way: tuple[str, ...], messages: int) -> str
         variables = {name: word.format(file=path) for name, word in tool.variables.items()}
         process = subprocess.Popen(
             [*command, *server.command(Variant(port))],
-            env=environment() | {"PYTHONHASHSEED": "0"} | server.variables | variables,
+            env=environment() | FIXED | server.variables | variables,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -121,7 +121,7 @@ TUNING = "no keepalive, inbox of 64 messages, gc.freeze(), malloc keeps freed me
 
 
 #: Levels of compression that reach the ratio of other peers, with the rows' names.
-LEVELS = {level: f"duologue callback (duologue, level {level})" for level in (2, 4)}
+LEVELS = {level: f"duologue callback (duologue, level {level})" for level in (2, 5)}
 
 
 def _our_row(kind: str, loop: str, tuned: bool) -> Server:

@@ -1,4 +1,4 @@
-"""Asks a running server what it is: extensions it agrees to, TCP_NODELAY of its sockets.
+"""Asks a running server what it is: extensions, TCP_NODELAY of its sockets, its cipher suite.
 
 What the tables print of a set-up is looked up here, not believed.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import ssl
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,24 @@ def look(running: Running) -> tuple[str | None, bool | None]:
         extensions = _extensions(_head(ws))
         nodelay = _nodelay(running.pids(), ws.getsockname()[1])
     return extensions, nodelay
+
+
+def suite(running: Running) -> str | None:
+    """Return the TLS version and cipher suite that a server with TLS chooses.
+
+    It is offered what OpenSSL offers by default, as it is by the generator.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        suppress(OSError),
+        socket.create_connection(("127.0.0.1", running.port), 5) as plain,
+        context.wrap_socket(plain) as secured,
+    ):
+        chosen = secured.cipher()
+        return f"{secured.version()}, {chosen[0]}" if chosen else None
+    return None
 
 
 def _head(ws: socket.socket) -> bytes:

@@ -143,12 +143,13 @@ def table(scenario: Scenario, rows: Mapping[str, Rounds]) -> str:
 
 def setups(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table of what was measured."""
-    heads = ["server", "set-up", "TCP_NODELAY", "extensions", "in scenario deflate", "versions"]
+    heads = ["server", "set-up", "TCP_NODELAY", "extensions", "in scenario deflate", "TLS"]
+    heads.append("versions")
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name, one in found.items():
         nodelay = {True: "on", False: "off", None: "not told"}[one["nodelay"]]
         cells = [name, one["setup"], nodelay]
-        cells += [one.get(key) or "–" for key in ("extensions", "compression", "versions")]
+        cells += [one.get(key) or "–" for key in ("extensions", "compression", "tls", "versions")]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,7 @@ import parts
 from measure import Failed, Running, measure
 from peers import QUICK as QUICK_SERVERS
 from peers import SERVERS_BY_NAME, Server
-from probe import look, set_up
+from probe import look, set_up, suite
 from report import machine, page
 from scenarios import MEMORY, QUICK, SCENARIOS, TAIL, Scenario
 
@@ -174,6 +174,8 @@ class Bench:
             self.setups[name] = set_up(running)
         if scenario.deflate and "compression" not in self.setups[name]:
             self.setups[name]["compression"] = look(running)[0]
+        if "--tls" in scenario.arguments and "tls" not in self.setups[name]:
+            self.setups[name]["tls"] = suite(running)
 
     def _round(self, scenario: Scenario, number: int, everyone: list[Running]) -> None:
         """Measure every server once, in an order of chance."""

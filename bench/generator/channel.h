@@ -22,6 +22,7 @@ typedef struct {
 typedef struct {
     int fd;
     SSL *ssl; /* or NULL */
+    BIO *out; /* records that are to be sent together, or NULL */
 } Channel;
 
 enum { HEAD_MAX = 8192 };
@@ -46,6 +47,9 @@ size_t channel_open(Channel *channel, const Target *target, unsigned serial, cha
 /* Like recv and send on a socket that does not block: -1 means "not now", 0 the end. */
 ssize_t channel_read(Channel *channel, void *data, size_t length);
 ssize_t channel_write(Channel *channel, const void *data, size_t length);
+
+/* Sends what channel_write took and the socket did not; returns whether all is sent. */
+int channel_flush(Channel *channel);
 
 /* Whether TLS holds octets that epoll knows nothing of. */
 int channel_pending(const Channel *channel);

@@ -40,7 +40,7 @@ static void watch(Load *load, Peer *peer, int operation) {
 
 static void flush(Load *load, Peer *peer) {
     peer_flush(peer, &load->run->pool);
-    int blocked = peer->sent < peer->wanted || peer->pong_sent < peer->pong_length;
+    int blocked = !channel_flush(&peer->channel) || peer->sent < peer->wanted || peer->pong_sent < peer->pong_length;
     if (blocked != peer->wants_writable) {
         peer->wants_writable = blocked;
         watch(load, peer, EPOLL_CTL_MOD);

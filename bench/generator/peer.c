@@ -176,6 +176,8 @@ static int flush_pong(Peer *peer) {
 }
 
 void peer_flush(Peer *peer, const Pool *pool) {
+    if (!channel_flush(&peer->channel))
+        return;
     /* A control frame may go between two frames only. */
     if (peer->pong_length > peer->pong_sent && peer->sent_of_next == 0 && !flush_pong(peer))
         return;

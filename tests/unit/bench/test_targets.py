@@ -90,7 +90,7 @@ def test_cpu_counts_where_a_message_is_large() -> None:
 
 
 def test_compression_is_compared_at_an_equal_ratio_or_a_better_one() -> None:
-    level = "duologue callback (duologue, level 4)"
+    level = "duologue callback (duologue, level 5)"
     rows = {
         CALLBACK: figures(300, octets_in=400),
         level: figures(200, octets_in=299),

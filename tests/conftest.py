@@ -15,6 +15,7 @@ import asyncio
 import gc
 import inspect
 import logging
+import os
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -40,6 +41,17 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "leftovers_allowed: do not fail for tasks, timers, sockets left in the loop"
     )
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proxies that the machine is configured to use must not see connections of tests.
+
+    Installing packages may need them.
+    """
+    if "install" not in request.path.parts:
+        for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(name="virtual_loop_factory")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what some tests need and pip cannot install: a browser, Node.js, curl, openssl, and the
-# headers that the bench's load generator is built with.
+# Installs what some tests need and pip cannot install: a browser, Node.js, curl, openssl, proxies to
+# stand before servers and clients, and the headers that the bench's load generator is built with.
 #
 # On Debian and Ubuntu as root the missing ones are installed. Elsewhere they are listed, and the
 # tests that need them are left out; with CI=true anything missing is an error.
@@ -8,8 +8,11 @@ set -u
 
 declare -A package=(
     [chromium]=chromium [node]=nodejs [npm]=npm [curl]=curl [openssl]=openssl [cc]=gcc
-    [openssl/ssl.h]=libssl-dev [zlib.h]=zlib1g-dev
+    [openssl/ssl.h]=libssl-dev [zlib.h]=zlib1g-dev [nginx]=nginx [haproxy]=haproxy
+    [squid]=squid [tinyproxy]=tinyproxy [microsocks]=microsocks [danted]=dante-server
 )
+# Where Debian has servers; not on everybody's PATH.
+PATH=$PATH:/usr/sbin
 
 have() {
     case $1 in
@@ -31,6 +34,12 @@ if [ -n "$lacking" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; the
     for tool in $lacking; do packages+=("${package[$tool]}"); done
     echo "installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
+    # The tests start servers of their own: none of these shall run as a service of the system.
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod +x /usr/sbin/policy-rc.d
+    fi
     apt-get -qq update </dev/null &&
         apt-get -qq install -y --no-install-recommends "${packages[@]}" </dev/null >/dev/null
     lacking=$(missing)

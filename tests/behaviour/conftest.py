@@ -1,4 +1,4 @@
-"""Runs each test once per library and keeps the environment from leaking into connections.
+"""Runs each test once per library.
 
 ``BEHAVIOUR_LOOP=uvloop`` runs the whole suite on another event loop.
 """
@@ -38,14 +38,6 @@ def loop_factory() -> Callable[[], Any] | None:
 
         return uvloop.new_event_loop
     return None
-
-
-@pytest.fixture(autouse=True)
-def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Proxies configured on the machine must not see connections to the loopback interface."""
-    for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
-            monkeypatch.delenv(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -85,6 +85,7 @@ NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
         "build_authorization_basic",
     ),
     "uri": ("parse_uri", "WebSocketURI"),
+    "proxy": ("Proxy", "get_proxy", "parse_proxy"),
     "typing": (
         "Data",
         "LoggerLike",

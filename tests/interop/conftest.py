@@ -25,12 +25,27 @@ def _why_no_curl() -> str | None:
     return None if shutil.which("curl") else "curl is not on the PATH"
 
 
-TOOLS = {"needs_node": _why_no_node, "needs_curl": _why_no_curl}
+def _why_no_nginx() -> str | None:
+    return None if shutil.which("nginx") else "nginx is not on the PATH"
+
+
+def _why_no_haproxy() -> str | None:
+    return None if shutil.which("haproxy") else "haproxy is not on the PATH"
+
+
+TOOLS = {
+    "needs_node": _why_no_node,
+    "needs_curl": _why_no_curl,
+    "needs_nginx": _why_no_nginx,
+    "needs_haproxy": _why_no_haproxy,
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_node: needs node and `npm ci` in tests/peers")
     config.addinivalue_line("markers", "needs_curl: needs curl")
+    config.addinivalue_line("markers", "needs_nginx: needs nginx")
+    config.addinivalue_line("markers", "needs_haproxy: needs haproxy")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -4,50 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from duologue.base.exceptions import InvalidStatus, InvalidURI, SecurityError
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, Origin, PathLike, Subprotocol
-from duologue.base.vocabulary import Side
+from duologue.base.vocabulary import OK_CLOSE_CODES, Side
 from duologue.client.connection import ClientConnection
+from duologue.client.cookies import add_cookies, keep_cookies
 from duologue.client.opening import Opening
-from duologue.client.reconnect import STABLE_PERIOD, backoff
+from duologue.client.reaching import ProxyOption, Reaching
+from duologue.client.reconnect import Attempt, Reconnection, backoff
 from duologue.client.reconnect import process_exception as default_process_exception
+from duologue.client.redirects import check_target, find_target, same_origin, without_credentials
+from duologue.connection.connection import Connection
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
-from duologue.net.asyncio_link import AsyncioLink
-from duologue.net.dialling import dial_link
-from duologue.net.engine import Engine, use_epoll
-from duologue.net.link import Link
+from duologue.net.engine import Engine
 from duologue.protocol.handshake import build_request, generate_key
 from duologue.wire.extension import ClientExtensionFactory
-from duologue.wire.grammar import validate_subprotocols
-from duologue.wire.headers import Headers, HeadersLike
+from duologue.wire.grammar import build_host, validate_subprotocols
+from duologue.wire.headers import HeadersLike
 from duologue.wire.http11 import USER_AGENT
 from duologue.wire.permessage_deflate import enable_client_permessage_deflate
-from duologue.wire.uri import WebSocketURI, parse_uri, parse_url
+from duologue.wire.uri import WebSocketURI, parse_uri
 
-REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
-CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
-
-
-def _origin(uri: WebSocketURI) -> tuple[bool, str, int]:
-    return uri.secure, uri.host, uri.port
-
-
-def _without_credentials(headers: HeadersLike | None) -> HeadersLike | None:
-    if headers is None:
-        return None
-    return Headers(
-        [
-            (name, value)
-            for name, value in Headers(headers).raw_items()
-            if name.lower() not in CREDENTIALS
-        ]
-    )
+if TYPE_CHECKING:
+    from http.cookiejar import CookieJar
 
 
 class connect:
@@ -75,14 +59,23 @@ class connect:
         compression: ``"deflate"`` to offer permessage-deflate, ``None`` not to.
         additional_headers: more headers of the request.
         user_agent_header: value of the ``User-Agent`` header, ``None`` for none.
-        proxy: only ``None``: connections are made directly.
+        cookies: jar whose cookies are sent where they belong, and which keeps those that responses
+            set, also refusals and redirects.
+        proxy: ``True`` for the proxy that the system is configured to use, see
+            :func:`~duologue.client.proxy.get_proxy`; ``None`` for none; or the address of one:
+            ``http://``, ``https://``, and, with the extra ``duologue[socks]``, ``socks4://``,
+            ``socks4a://``, ``socks5://`` or ``socks5h://``, with ``user:password@`` if it wants
+            that.
         process_exception: ``exc -> None`` to try again, or an exception to raise.
-        open_timeout: seconds for everything until the connection is open, ``None`` for any time.
+        open_timeout: seconds for everything until the connection is open, proxies and redirects
+            included, ``None`` for any time.
         ping_interval: seconds between keepalive pings, ``None`` for none.
         ping_timeout: seconds after a ping in which something must arrive; ``None`` for any time.
         close_timeout: seconds for the closing handshake, ``None`` for any time.
         reconnect_delays: makes the generator of seconds to wait before each new attempt; it is
-            made anew when a connection was stable for 10 seconds.
+            made anew when a connection was stable for 10 seconds. What a server asks for with
+            ``Retry-After`` is waited besides. The default also waits longer after the close codes
+            1012 (5 to 30 s) and 1013 (10 to 60 s).
         max_size: greatest message in octets; ``None`` for no limit, ``(message, fragment)`` for
             both. Larger ones close the connection with 1009.
         max_queue: messages waiting to be received at which reading pauses; ``(high, low)`` to say
@@ -97,14 +90,25 @@ class connect:
             for the engine's own sockets, ``"asyncio"`` for asyncio's transports; ``"auto"`` takes
             epoll where it can, else asyncio's.
         **kwargs: passed to :meth:`asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
-            ``sock``, ``host`` and ``port`` (instead of those of ``uri``), ``local_addr``, ...
+            ``sock``, ``host`` and ``port`` (instead of those of ``uri``), ``local_addr``,
+            ``happy_eyeballs_delay`` (0.25 by default), ...; ``proxy_ssl`` and
+            ``proxy_server_hostname`` are for TLS with an ``https://`` proxy itself.
+
+    Attributes:
+        attempts: what became of the latest attempts (at most 10) since a connection was stable;
+            kept while iterating.
 
     Raises:
         InvalidURI: If ``uri`` isn't a WebSocket URI.
+        InvalidProxy: If ``proxy`` isn't the address of a proxy.
         ValueError: If an option has a value that it can't have.
         OSError: When awaited, if the TCP connection fails.
         InvalidHandshake: When awaited, if the opening handshake fails.
+        ProxyError: When awaited, if a proxy refuses or can't be understood.
         TimeoutError: When awaited, if ``open_timeout`` passes.
+
+    What is raised when awaited has a note (:attr:`BaseException.__notes__`) that says what was
+    being done, with which host and through which proxy.
     """
 
     def __init__(
@@ -117,7 +121,8 @@ class connect:
         compression: str | None = "deflate",
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
-        proxy: None = None,
+        cookies: CookieJar | None = None,
+        proxy: ProxyOption = True,
         process_exception: Callable[[Exception], Exception | None] = default_process_exception,
         open_timeout: SecondsOption = ...,
         ping_interval: SecondsOption = ...,
@@ -139,8 +144,6 @@ class connect:
             raise ValueError("ssl argument is incompatible with a ws:// URI")
         if self.ws_uri.secure and kwargs.get("ssl", True) is None:
             raise ValueError("ssl=None is incompatible with a wss:// URI")
-        if proxy is not None:
-            raise ValueError("connect() makes direct connections only: proxy must be None")
         if subprotocols is not None:
             validate_subprotocols(subprotocols)
         if compression == "deflate":
@@ -160,8 +163,12 @@ class connect:
         self._user_agent_header = user_agent_header
         self._create_connection = create_connection or ClientConnection
         self._limits = limits
-        self._engine = engine
+        self._cookies = cookies
         self._kwargs = kwargs
+        self._reaching = Reaching(proxy, engine, kwargs, limits, user_agent_header)
+        self._reconnection = Reconnection(reconnect_delays)
+        # Redirects lead away from these for one attempt only.
+        self._given = self.uri, self.ws_uri, additional_headers
         self._connection: ClientConnection | None = None
         self._settings = Settings.resolve(
             Side.CLIENT,
@@ -197,7 +204,8 @@ class connect:
         """Judge whether a failure is a redirect to follow.
 
         A redirect never leads from ``wss`` to ``ws``; to another origin it goes without
-        credentials (``Authorization``, ``Cookie``, ``Proxy-Authorization``).
+        credentials (``Authorization``, ``Cookie``, ``Proxy-Authorization``, those in the URI) and
+        without a ``Host`` that was given.
 
         Args:
             exc: why the handshake failed.
@@ -205,30 +213,26 @@ class connect:
         Returns:
             The URI to connect to instead, or the exception to raise.
         """
-        if not isinstance(exc, InvalidStatus) or exc.response.status_code not in REDIRECTS:
-            return exc
-        location = exc.response.headers.get_all("Location")
-        if len(location) != 1:
-            return exc
         try:
-            target = parse_url(location[0], self.uri).href
-            ws_uri = parse_uri(target)
-        except (InvalidURI, ValueError) as invalid:
-            return invalid
-        if self._kwargs.get("sock") is not None:
-            return ValueError(f"cannot follow redirect to {target} with a preexisting socket")
-        if self.ws_uri.secure and not ws_uri.secure:
-            return SecurityError(f"cannot follow redirect to non-secure URI {target}")
-        if _origin(ws_uri) != _origin(self.ws_uri):
+            found = find_target(exc, self.uri)
+            if found is None:
+                return exc
+            target, ws_uri = found
+            if self._kwargs.get("sock") is not None:
+                return ValueError(f"cannot follow redirect to {target} with a preexisting socket")
+            check_target(self.ws_uri, ws_uri, target)
+        except (InvalidURI, SecurityError) as refusal:
+            return refusal
+        if not same_origin(ws_uri, self.ws_uri):
             if self._kwargs.get("unix"):
                 return ValueError(
                     f"cannot follow cross-origin redirect to {target} with a Unix socket"
                 )
-            if "host" in self._kwargs or "port" in self._kwargs:
+            if self._kwargs.get("host") is not None or self._kwargs.get("port") is not None:
                 return ValueError(
                     f"cannot follow cross-origin redirect to {target} with an explicit host or port"
                 )
-            self._additional_headers = _without_credentials(self._additional_headers)
+            self._additional_headers = without_credentials(self._additional_headers)
         return target
 
     async def _open_directly(self) -> ClientConnection:
@@ -241,54 +245,38 @@ class connect:
             additional_headers=self._additional_headers,
             user_agent=self._user_agent_header,
         )
+        if self._cookies is not None:
+            add_cookies(self._cookies, self.ws_uri, request.headers)
         connection = self._create_connection(self._settings)
         opening = Opening(connection, request, self._extensions, self._subprotocols, self._limits)
-        link = await self._open_link(opening)
+        link = await self._reaching.open_link(self.ws_uri, opening.link_opened)
         try:
             await opening.done
         except BaseException:
             link.abort_link()
             raise
+        finally:
+            if self._cookies is not None and connection.response is not None:
+                keep_cookies(self._cookies, self.ws_uri, connection.response)
         return connection
-
-    async def _open_link(self, opening: Opening) -> Link:
-        loop = asyncio.get_running_loop()
-        kwargs = self._kwargs.copy()
-        if self.ws_uri.secure:
-            kwargs.setdefault("ssl", True)
-            kwargs.setdefault("server_hostname", self.ws_uri.host)
-        if use_epoll(loop, self._engine):
-            if kwargs.get("sock") is None and not kwargs.get("unix"):
-                kwargs.setdefault("host", self.ws_uri.host)
-                kwargs.setdefault("port", self.ws_uri.port)
-            dialled = await dial_link(loop, **kwargs)
-            opening.link_opened(dialled)
-            dialled.begin()
-            return dialled
-
-        def factory() -> AsyncioLink:
-            return AsyncioLink(opening.link_opened)
-
-        if kwargs.pop("unix", False):
-            _, link = await loop.create_unix_connection(factory, **kwargs)
-            return link
-        if kwargs.get("sock") is None:
-            kwargs.setdefault("host", self.ws_uri.host)
-            kwargs.setdefault("port", self.ws_uri.port)
-        _, link = await loop.create_connection(factory, **kwargs)
-        return link
 
     async def connect(self) -> ClientConnection:
         """Open one connection; what awaiting this object does."""
+        self.uri, self.ws_uri, self._additional_headers = self._given
         try:
-            async with asyncio.timeout(self.open_timeout):
-                return await self._open()
-        except TimeoutError as exc:
-            if exc.errno is not None:
-                raise
-            raise TimeoutError(
-                f"timed out during opening handshake: open_timeout of {self.open_timeout} s passed"
-            ) from exc
+            try:
+                async with asyncio.timeout(self.open_timeout):
+                    return await self._open()
+            except TimeoutError as exc:
+                if exc.errno is not None:
+                    raise
+                raise TimeoutError(
+                    f"timed out during opening handshake: open_timeout of {self.open_timeout} s "
+                    "passed"
+                ) from exc
+        except Exception as exc:
+            exc.add_note(f"while {self._reaching.doing}")
+            raise
 
     def __await__(self) -> Generator[Any, None, ClientConnection]:
         return self.connect().__await__()
@@ -310,36 +298,64 @@ class connect:
         if connection is not None:
             await connection.__aexit__(exc_type, exc_value, traceback)
 
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What became of the latest attempts, oldest first; see the class."""
+        return tuple(self._reconnection.attempts)
+
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
         loop = asyncio.get_running_loop()
-        delays: Generator[float] | None = None
+        again = self._reconnection = Reconnection(self.reconnect_delays)
         while True:
-            opened: float | None = None
             try:
                 async with self as connection:
                     opened = loop.time()
                     yield connection
             except Exception as exc:
-                await self._wait_after(exc, delays := delays or self.reconnect_delays())
+                attempt = self._judge_failure(exc)
+                what = "connect failed"
             else:
-                delays = None
-            if opened is not None and loop.time() - opened >= STABLE_PERIOD:
-                delays = None
+                if ended_by_us(connection):
+                    again.begin_anew()
+                    continue
+                attempt = again.lost(
+                    show(self.ws_uri),
+                    str(connection.ending or connection.close_exc),
+                    loop.time() - opened,
+                    connection.close_code,
+                )
+                what = "connection lost"
+            delay = attempt.delay or 0.0
+            self.logger.info("%s; reconnecting in %.1f seconds: %s", what, delay, attempt.reason)
+            await asyncio.sleep(delay)
 
-    async def _wait_after(self, exc: Exception, delays: Generator[float]) -> None:
-        """Wait before the next attempt, or raise if there should be none."""
-        verdict = self.process_exception(exc)
+    def _judge_failure(self, exc: Exception) -> Attempt:
+        """Decide how long to wait before the next attempt, or raise if there should be none."""
+        again, uri = self._reconnection, show(self.ws_uri)
+        try:
+            verdict = self.process_exception(exc)
+        except Exception as raised:
+            verdict = raised
+        if verdict is None:
+            return again.failed(uri, exc)
+        again.given_up(uri, exc)
         if verdict is exc:
             raise exc
-        if verdict is not None:
-            raise verdict from exc
-        delay = next(delays)
-        self.logger.info(
-            "connect failed; reconnecting in %.1f seconds: %s",
-            delay,
-            traceback.format_exception_only(exc)[-1].strip(),
-        )
-        await asyncio.sleep(delay)
+        raise verdict from exc
+
+
+def show(uri: WebSocketURI) -> str:
+    """Show a URI in a log: without credentials, which a query may be too."""
+    scheme = "wss" if uri.secure else "ws"
+    return f"{scheme}://{build_host(uri.host, uri.port, uri.secure)}{uri.path}"
+
+
+def ended_by_us(connection: Connection) -> bool:
+    """Whether our side has ended a connection because it had enough, not because of a fault."""
+    sent = connection.close_sent
+    if sent is None or connection.close_rcvd_then_sent:
+        return False
+    return sent.code in OK_CLOSE_CODES
 
 
 def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs: Any) -> connect:

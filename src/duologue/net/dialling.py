@@ -21,6 +21,18 @@ ATTEMPT_DELAY = 0.25
 """Seconds before the next address is tried beside one that hasn't answered (RFC 8305 section 8)."""
 
 
+def dials_itself(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether a loop connects in a way of its own, over a simulated network, say.
+
+    asyncio's and uvloop's only offer sockets, which :func:`dial` makes the same with both.
+    """
+    made = getattr(type(loop), "create_connection", None)
+    return not (
+        made is asyncio.BaseEventLoop.create_connection
+        or type(loop).__module__.partition(".")[0] == "uvloop"
+    )
+
+
 def interleave(addresses: Sequence[Address], first: int = 1) -> list[Address]:
     """Order addresses so that families take turns, beginning with the resolver's first choice.
 
@@ -44,6 +56,24 @@ def interleave(addresses: Sequence[Address], first: int = 1) -> list[Address]:
             if not families[family]:
                 del families[family]
     return mixed
+
+
+def _literal(host: str, port: int, family: int, proto: int) -> list[Address]:
+    """What a resolver would say of an address, which needs no thread to ask one in."""
+    if proto not in (0, socket.IPPROTO_TCP) or not isinstance(port, int):
+        return []
+    for kind, address in (
+        (socket.AF_INET, (host, port)),
+        (socket.AF_INET6, (host, port, 0, 0)),
+    ):
+        if family not in (0, kind):
+            continue
+        try:
+            socket.inet_pton(kind, host)
+        except (OSError, ValueError):
+            continue
+        return [(kind, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)]
+    return []
 
 
 async def _attempt(
@@ -107,8 +137,8 @@ async def dial(
         A connected, non-blocking socket with Nagle's algorithm off.
 
     Raises:
-        OSError: If the name can't be resolved or no address can be connected to; of several
-            failures the last one, naming all.
+        socket.gaierror: If the name can't be resolved; names it.
+        OSError: If no address can be connected to; of several failures the last one, naming all.
     """
     resolve = loop.getaddrinfo
     wanted: dict[str, Any] = {
@@ -117,7 +147,12 @@ async def dial(
         "proto": proto,
         "flags": flags,
     }
-    addresses: list[Address] = list(await resolve(host, port, **wanted))
+    addresses: list[Address]
+    try:
+        addresses = _literal(host, port, family, proto) or list(await resolve(host, port, **wanted))
+    except socket.gaierror as exc:
+        # Its own text doesn't say which name it was.
+        raise socket.gaierror(exc.errno, f"{exc.strerror}: {host}") from None
     local: Sequence[Address] = ()
     if local_addr is not None:
         local = await resolve(*local_addr, **wanted)

@@ -11,12 +11,16 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from duologue.base.limits import DEFAULT_LIMITS
+from duologue.client.carrying import Opened
 from duologue.client.connecting import connect
 from duologue.client.connection import ClientConnection
-from duologue.client.opening import Opening
+from duologue.client.reaching import Reaching
 from duologue.net.asyncio_link import AsyncioLink
+from duologue.net.link import Link
 from duologue.server.connection import ServerConnection
 from duologue.server.serving import serve
+from duologue.wire.uri import WebSocketURI
 
 from .loop import SimulatedLoop
 from .network import SimulatedNetwork
@@ -24,18 +28,26 @@ from .network import SimulatedNetwork
 __all__ = ["pair"]
 
 
+class _Reaching(Reaching):
+    """Reaches servers over a simulated network, whatever loop runs."""
+
+    def __init__(self, network: SimulatedNetwork) -> None:
+        super().__init__(None, "asyncio", {}, DEFAULT_LIMITS, None)
+        self._network = network
+
+    async def open_link(self, uri: WebSocketURI, opened: Opened) -> Link:
+        _, link = await self._network.create_connection(
+            lambda: AsyncioLink(opened), uri.host, uri.port
+        )
+        return link
+
+
 class _Connect(connect):
-    """``connect()`` over a simulated network, whatever loop runs."""
+    """``connect()`` over a simulated network."""
 
     def __init__(self, network: SimulatedNetwork, uri: str, **options: Any) -> None:
         super().__init__(uri, **options)
-        self._network = network
-
-    async def _open_link(self, opening: Opening) -> AsyncioLink:
-        _, link = await self._network.create_connection(
-            lambda: AsyncioLink(opening.link_opened), self.ws_uri.host, self.ws_uri.port
-        )
-        return link
+        self._reaching = _Reaching(network)
 
 
 @contextlib.asynccontextmanager

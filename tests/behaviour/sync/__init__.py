@@ -1,0 +1,1 @@
+"""The threads API, run on duologue and on `websockets`."""

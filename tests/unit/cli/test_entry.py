@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from duologue.cli import main
+from duologue.cli import entry, main
 from duologue.version import version
 
 
@@ -35,7 +35,7 @@ def test_wrong_usage_is_2(run, arguments):
     assert result.stdout == b""
 
 
-@pytest.mark.parametrize("command", ["connect", "serve", "demo"])
+@pytest.mark.parametrize("command", ["connect", "serve", "demo", "bench"])
 def test_help(run, command):
     result = run(command, "--help")
     assert result.returncode == 0
@@ -55,3 +55,33 @@ def test_failures_are_one_line_and_1(capsys):
     assert captured.out == ""
     assert captured.err.startswith("duologue: there is no module 'no_such_module'")
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "bare"),
+    [
+        (["ws://host/"], True),
+        (["WSS://host/", "-v"], True),
+        (["-H", "X: y", "ws://host/"], True),
+        (["connect", "ws://host/"], False),
+        (["bench", "ws://host/"], False),
+        (["--version"], False),
+        (["-h"], False),
+        ([], False),
+    ],
+)
+def test_is_bare(words, bare):
+    assert entry._is_bare(words) is bare
+
+
+def test_only_what_is_wanted_is_imported():
+    program = (
+        "import sys; from duologue.cli import main\n"
+        "try: main(['connect', 'http://x'])\n"
+        "except SystemExit: pass\n"
+        "names = 'demo', 'serve', 'bench', 'connect.editor'\n"
+        "print([name for name in names if f'duologue.cli.{name}' in sys.modules])\n"
+        "print('prompt_toolkit' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout == "[]\nFalse\n"

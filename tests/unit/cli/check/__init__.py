@@ -1,0 +1,1 @@
+"""Tests of ``duologue connect --check``."""

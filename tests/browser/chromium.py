@@ -171,9 +171,15 @@ class Tab:
 
 
 @contextlib.asynccontextmanager
-async def tab(browser: Any, url: str) -> AsyncIterator[Tab]:
-    """Open a page in a profile of its own (no cookies or storage shared)."""
-    context = await browser.new_context()
+async def tab(browser: Any, url: str, **options: Any) -> AsyncIterator[Tab]:
+    """Open a page in a profile of its own (no cookies or storage shared).
+
+    Args:
+        browser: What ``launched`` gave.
+        url: Its address.
+        options: Of Playwright's ``new_context``, such as the size of the window.
+    """
+    context = await browser.new_context(**options)
     try:
         opened = Tab(await context.new_page())
         await opened.page.expose_binding("tellOfEvent", opened.record)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import signal
+import ssl
 
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -49,6 +51,40 @@ def test_host(start):
     assert demo.url.startswith("http://localhost:")
     with connect(f"ws://localhost:{demo.port}/echo"):
         pass
+
+
+def test_tls(start, certificate):
+    demo = start(
+        *("demo", "--port", "0"),
+        *("--ssl-certfile", certificate.chain, "--ssl-keyfile", certificate.key),
+    )
+    assert demo.url == f"https://127.0.0.1:{demo.port}/"
+    context = ssl.create_default_context(cafile=certificate.authority)
+    client = http.client.HTTPSConnection("127.0.0.1", demo.port, context=context)
+    with contextlib.closing(client):
+        client.request("GET", "/lab")
+        assert client.getresponse().status == 200
+    with connect(f"wss://127.0.0.1:{demo.port}/echo", ssl=context) as echo:
+        echo.send("through TLS")
+        assert echo.recv(timeout=10) == "through TLS"
+
+
+def test_a_key_without_certificate(run, certificate):
+    result = run("demo", "--port", "0", "--ssl-keyfile", certificate.key)
+    assert result.returncode == 2
+    assert b"--ssl-keyfile needs --ssl-certfile" in result.stderr
+
+
+def test_the_services_behind_the_pages(demo):
+    def url(path):
+        return f"ws://127.0.0.1:{demo.port}{path}"
+
+    with connect(url("/subprotocol"), subprotocols=["chat.v1", "chat.v2"]) as websocket:
+        assert websocket.subprotocol == "chat.v2"
+    with connect(url("/inspect")) as watch:
+        token = json.loads(watch.recv(timeout=10))["token"]
+        with connect(url(f"/inspected?token={token}")):
+            assert "request" in json.loads(watch.recv(timeout=10))
 
 
 def test_port_in_use(demo, run):

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
+import asyncio
 import re
+from pathlib import Path
 
 import pytest
 
 from duologue.asyncio.client import connect
 from duologue.exceptions import InvalidStatus
 from duologue.frontends import demo
+from duologue.frontends.demo import bounds
 
-TYPES = {
-    "/": "text/html; charset=utf-8",
-    "/echo": "text/html; charset=utf-8",
-    "/chat": "text/html; charset=utf-8",
-    "/style.css": "text/css; charset=utf-8",
-    "/echo.js": "text/javascript; charset=utf-8",
-    "/chat.js": "text/javascript; charset=utf-8",
-    "/favicon.svg": "image/svg+xml",
+SUFFIXES = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+PAGES = [path for path, name in demo.FILES.items() if name.endswith(".html")]
+SCRIPTS = [path for path in demo.FILES if path.endswith(".js")]
 
 
 async def test_an_upgrade_on_the_root_is_the_chat(place):
@@ -78,7 +80,7 @@ async def test_each_file_is_served_with_its_type_and_security_headers(place, pat
     async with demo.serve(port=0) as server:
         status, headers, body = await place(server).http(path)
     assert status == 200
-    assert headers["content-type"] == TYPES[path]
+    assert headers["content-type"] == SUFFIXES[demo.FILES[path].rpartition(".")[2]]
     assert int(headers["content-length"]) == len(body) > 0
     assert headers["cache-control"] == "no-cache"
     assert headers["x-content-type-options"] == "nosniff"
@@ -112,21 +114,89 @@ async def test_other_methods_are_refused(place, method):
     assert headers["allow"] == "GET, HEAD"
 
 
-@pytest.mark.parametrize("path", ["/", "/echo", "/chat"])
+@pytest.mark.parametrize("path", PAGES)
 async def test_pages_refer_only_to_what_the_demo_serves(place, path):
     async with demo.serve(port=0) as server:
         _, _, body = await place(server).http(path)
-    text = body.decode()
-    references = re.findall(r'(?:href|src)="([^"]*)"', text)
-    assert references
-    assert set(references) <= set(demo.FILES)
+        text = body.decode()
+        for reference in set(re.findall(r'(?:href|src)="([^"]*)"', text)):
+            target, _, anchor = reference.partition("#")
+            if reference.startswith("https://www.rfc-editor.org/"):
+                continue  # a link for who follows it; nothing is loaded from there
+            assert target in {"", *demo.FILES}
+            if anchor:
+                shown = (await place(server).http(target))[2].decode() if target else text
+                assert f'id="{anchor}"' in shown
     # What the content security policy would block anyway.
     assert not re.search(r"<script>|<style>|\son\w+=|\sstyle=", text)
 
 
-async def test_scripts_never_use_inner_html(place):
+@pytest.mark.parametrize("path", PAGES)
+async def test_every_page_has_the_same_navigation_and_marks_its_own_place(place, path):
     async with demo.serve(port=0) as server:
-        for path in ("/echo.js", "/chat.js"):
-            _, _, body = await place(server).http(path)
-            assert b".textContent = " in body
-            assert b".innerHTML" not in body
+        _, _, home = await place(server).http("/")
+        _, _, body = await place(server).http(path)
+    links = re.compile(rb"<nav.*?</nav>", re.DOTALL)
+
+    def plain(octets):
+        return links.findall(octets)[0].replace(b' aria-current="page"', b"")
+
+    assert plain(body) == plain(home)
+    assert links.findall(body)[0].count(b'aria-current="page"') == 1
+
+
+async def test_the_start_page_leads_to_every_page(place):
+    async with demo.serve(port=0) as server:
+        _, _, home = await place(server).http("/")
+        _, _, tutorials = await place(server).http("/tutorials")
+    for path in PAGES:
+        assert f'href="{path}"'.encode() in home + tutorials
+
+
+@pytest.mark.parametrize("path", SCRIPTS)
+async def test_scripts_never_make_markup_of_what_they_get(place, path):
+    async with demo.serve(port=0) as server:
+        _, _, body = await place(server).http(path)
+    assert not re.search(rb"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(", body) or (
+        # in the comments that warn of it
+        path in ("/echo.js", "/chat.js") and body.count(b".innerHTML") == 0
+    )
+
+
+async def test_a_slow_handshake_takes_its_time(place, monkeypatch):
+    monkeypatch.setattr(demo, "SLOW", 0.05)
+    loop = asyncio.get_running_loop()
+    async with demo.serve(port=0) as server:
+        began = loop.time()
+        async with connect(place(server).url("/slow")) as websocket:
+            assert loop.time() - began >= 0.05
+            assert b"visit" in await websocket.recv(decode=False)
+
+
+async def test_slow_handshakes_are_bounded(place, monkeypatch):
+    monkeypatch.setattr(demo, "MAX_SLOW", 0)
+    async with demo.serve(port=0) as server:
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(place(server).url("/slow"))
+    assert caught.value.response.status_code == 503
+    assert b"held back" in caught.value.response.body
+
+
+async def test_visitors_are_bounded(place, monkeypatch):
+    monkeypatch.setattr(demo, "MAX_VISITORS", 1)
+    async with demo.serve(port=0) as server:
+        async with connect(place(server).url("/echo")):
+            with pytest.raises(InvalidStatus) as caught:
+                await connect(place(server).url("/echo"))
+            assert caught.value.response.status_code == 503
+            assert b"1 WebSockets are open" in caught.value.response.body
+            status, _, _ = await place(server).http("/")
+            assert status == 200
+
+
+def test_every_bound_says_why():
+    source = Path(bounds.__file__).read_text(encoding="utf-8")
+    names = [name for name in vars(bounds) if name.isupper()]
+    assert names
+    for name in names:
+        assert re.search(rf'^{name} = .+\n"""\w', source, re.MULTILINE)

@@ -1,0 +1,127 @@
+"""The lab's other end: closes as it is told to, and remembers how connections ended.
+
+On ``/lab`` the first message is ``{"visit": "…"}``, the connection's own name, which nobody else
+can guess. Then the page sends commands:
+
+``{"do":"close","code":N,"reason":T}``
+    The closing handshake with this code and reason; refused if they may not be sent. Without
+    ``code``: a Close frame with an empty body.
+``{"do":"forge","code":N}``
+    A Close frame with this code, whatever the rules say.
+``{"do":"cut"}``
+    The TCP connection is cut without a Close frame.
+``{"do":"ending","visit":V}``
+    How the connection of this name ended, seen from here.
+
+Answers are objects with the key ``refused``, ``error`` or ``ending``. It must never remember
+messages: what is kept of a connection is its ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from typing import Any
+
+from duologue.asyncio.server import ServerConnection
+from duologue.exceptions import ConnectionClosed, ProtocolError
+from duologue.frames import Close
+from duologue.frontends.demo.bounds import ENDING_PATIENCE, MAX_COMMAND, MAX_ENDINGS
+from duologue.frontends.demo.commands import BadCommand, encode, integer, parse, text
+from duologue.frontends.demo.connection import DemoConnection
+
+__all__ = ["Lab"]
+
+Ending = dict[str, Any]
+
+
+class Lab:
+    """The service behind the lab's pages.
+
+    Args:
+        patience: Seconds to wait for an ending that hasn't happened yet.
+    """
+
+    def __init__(self, patience: float = ENDING_PATIENCE) -> None:
+        self._patience = patience
+        self._endings: OrderedDict[str, asyncio.Future[Ending]] = OrderedDict()
+
+    async def handler(self, websocket: DemoConnection) -> None:
+        """Serves one connection until it ends.
+
+        Args:
+            websocket: The connection.
+        """
+        websocket.max_message_size = MAX_COMMAND
+        visit = secrets.token_urlsafe(12)
+        ending = self._remember(visit)
+        try:
+            await websocket.send(encode({"visit": visit}))
+            async for message in websocket:
+                try:
+                    await self._obey(websocket, parse(message))
+                except BadCommand as error:
+                    await websocket.send(encode({"error": str(error)}))
+        except ConnectionClosed:
+            pass
+        finally:
+            await websocket.wait_closed()
+            if not ending.done():
+                ending.set_result(_describe(websocket))
+
+    def _remember(self, visit: str) -> asyncio.Future[Ending]:
+        ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
+        self._endings[visit] = ending
+        if len(self._endings) > MAX_ENDINGS:
+            _, forgotten = self._endings.popitem(last=False)
+            forgotten.cancel()
+        return ending
+
+    async def _obey(self, websocket: DemoConnection, command: dict[str, Any]) -> None:
+        match command.get("do"):
+            case "close":
+                await self._close(websocket, command)
+            case "forge":
+                code = integer(command, "code", 0, 65535)
+                websocket.write_raw(b"\x88\x02" + code.to_bytes(2, "big"))
+                # As after a Close frame of the usual kind; the peer's is still read.
+                assert websocket.transport is not None  # it is open
+                websocket.transport.write_eof()
+            case "cut":
+                assert websocket.transport is not None  # it is open
+                websocket.transport.abort()
+            case "ending":
+                ending = await self._ending(text(command, "visit"))
+                await websocket.send(encode({"ending": ending}))
+            case _:
+                raise BadCommand("do must be close, forge, cut or ending")
+
+    async def _close(self, websocket: ServerConnection, command: dict[str, Any]) -> None:
+        code = integer(command, "code", 0, 65535) if "code" in command else None
+        try:
+            await websocket.close(code, text(command, "reason", ""))
+        except ProtocolError as error:
+            # The code may not be sent, or the reason is too long: nothing has been.
+            await websocket.send(encode({"refused": str(error)}))
+
+    async def _ending(self, visit: str) -> Ending | None:
+        ending = self._endings.get(visit)
+        if ending is None:
+            return None
+        # Several may ask, and the visitor's page may be a moment ahead of us.
+        await asyncio.wait([ending], timeout=self._patience)
+        return ending.result() if ending.done() and not ending.cancelled() else None
+
+
+def _describe(websocket: ServerConnection) -> Ending:
+    return {
+        "received": _frame(websocket.close_rcvd),
+        "sent": _frame(websocket.close_sent),
+        "code": websocket.close_code,
+        "why": "" if websocket.ending is None else str(websocket.ending),
+    }
+
+
+def _frame(close: Close | None) -> dict[str, Any] | None:
+    return None if close is None else {"code": int(close.code), "reason": close.reason}

@@ -107,6 +107,11 @@ cdef class _AsyncioLink(Link):
             self.transport.write(octets)
             if self.full:
                 self.account(self.unsent())
+            elif self.transport.is_closing() and self.owner is not None:
+                # It has failed, takes whatever it is given and says so from the loop, to which
+                # an owner that goes on writing would never come.
+                self.full = True
+                self.calls.writable(<void*>self.owner, False)
         return 0
 
     cdef int recount(self) except -1:

@@ -126,6 +126,20 @@ async def test_back_pressure() -> None:
         await owner.until(("lost", None))
 
 
+async def test_writing_to_a_transport_that_has_failed() -> None:
+    """It takes everything at once: who writes for ever would never hear that it is over."""
+    link, owner, theirs = await linked()
+    theirs.close()
+    link.write_octets(b"refused")
+    assert owner.told == [False]
+    link.write_octets(b"dropped")
+    assert owner.told == [False]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    [_, (word, exc)] = owner.told
+    assert word == "lost" and isinstance(exc, BrokenPipeError)
+
+
 async def test_the_owner_may_hand_the_link_over() -> None:
     link, first, theirs = await linked()
     second = Owner()

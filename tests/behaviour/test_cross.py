@@ -160,7 +160,8 @@ async def test_reconnection(pair: tuple[Library, Library]) -> None:
             opened += 1
             if opened == 3:
                 break
-            await (await accepted.get()).close(1012)
+            # Not 1012 or 1013, after which we wait longer.
+            await (await accepted.get()).close(1011)
             with pytest.raises(client_lib.ConnectionClosedError):
                 await client.recv()
 

@@ -49,6 +49,10 @@ ProcessResponse = Callable[["ServerConnection", Request, Response], Response | N
 SelectSubprotocol = Callable[["ServerConnection", Sequence[Subprotocol]], Subprotocol | None]
 
 
+SIGNAL_SECONDS = 1.0
+"""Seconds after which ``serve_forever`` looks whether a signal has come."""
+
+
 class ServerConnection(Connection):
     """A connection that ``serve`` accepted; its methods wait in the calling thread.
 
@@ -256,7 +260,9 @@ class Server:
         self.logger.info("server listening on %s", self._name)
         try:
             self._thread.run(self._loop_server.start_serving())
-            self._stopped.wait()
+            # A signal that comes in the moment before a wait begins doesn't end that wait.
+            while not self._stopped.wait(SIGNAL_SECONDS):
+                pass
         finally:
             if not self._stopped.is_set():
                 self._thread.call(self._loop_server.server.close)

@@ -9,6 +9,9 @@ STAGE := @printf '\n== %s\n'
 
 # A worker that died is not replaced: --dist loadfile would give the new one the same test again.
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
+# Here browsers, proxies and peers share two cores with the tests, and their time isn't ours: what
+# failed gets one more attempt, and the summary lists it as RERUN. `make check` forgives nothing.
+AGAIN := --reruns 1 -raR
 # An end to whatever stands still between tests, where coreutils are; all tests take ten minutes.
 LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 60 35m)
 
@@ -84,7 +87,7 @@ test: setup build
 	@$(MAKE) --no-print-directory lint types
 	$(STAGE) tests
 	@$(BIN)/python tools/import_time.py
-	$(LIMIT) $(PYTEST) tests
+	$(LIMIT) $(PYTEST) $(AGAIN) tests
 
 conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py

@@ -19,7 +19,9 @@ def test_context_manager(lib: SyncLibrary) -> None:
         with lib.connect(url(server)) as client:
             assert isinstance(client, lib.ClientConnection)
         assert client.state is lib.State.CLOSED
-        assert accepted.get(timeout=5).close_code == 1000
+        connection = accepted.get(timeout=5)
+        connection.wait_closed()
+        assert connection.close_code == 1000
 
 
 def test_without_context_manager(lib: SyncLibrary) -> None:

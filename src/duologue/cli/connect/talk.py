@@ -90,6 +90,7 @@ class Conversation:
         self._connected = asyncio.Event()
         self._said = False
         self._unsent = False
+        self._settled = asyncio.Event()
         self._heard = asyncio.Event()
         self._last_heard = 0.0
         self._own_code: int | None = None
@@ -126,10 +127,10 @@ class Conversation:
             self._connected.clear()
             if stopped.done() or self.speaking.done() or not self._manner.lasting:
                 self.over = True
+            if await self._left_unsent(stopped):
+                self._screen.problem("the connection has ended before all of the input was sent")
             if self.over:
                 await self._stop_speaking()
-            if self._unsent and not stopped.done():
-                self._screen.problem("the connection has ended before all of the input was sent")
             code = CloseCode.GOING_AWAY if stopped.done() else CloseCode.NORMAL_CLOSURE
             await websocket.close(code)
             await hearing
@@ -154,6 +155,18 @@ class Conversation:
         self.speaking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.speaking
+
+    async def _left_unsent(self, stopped: asyncio.Task[bool]) -> bool:
+        """Tells whether there is input for which no connection will come any more.
+
+        A pipe is given :data:`SILENCE` seconds to bring something, or its end.
+        """
+        if not self.over or self._manner.interactive or stopped.done() or self.speaking.done():
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SILENCE):
+                await self._settled.wait()
+        return self._unsent
 
     def _tell_ending(self, websocket: ClientConnection) -> None:
         code = websocket.close_code
@@ -202,6 +215,7 @@ class Conversation:
                     return
                 if manner.one_message and self._said and not manner.interactive:
                     break
+            self._settled.set()
             if manner.interactive:
                 return
         await self._connected.wait()
@@ -269,9 +283,11 @@ class Conversation:
                 self._connected.clear()
 
     async def _deliver_message(self, message: str | bytes) -> None:
-        self._unsent = not self._manner.interactive
+        self._unsent = True
+        self._settled.set()
         await self._deliver(lambda websocket: self._send(websocket, message))
         self._unsent = False
+        self._settled.clear()
 
     async def _send(self, websocket: ClientConnection, message: str | bytes) -> None:
         if self._manner.binary and isinstance(message, str):

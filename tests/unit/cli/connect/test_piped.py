@@ -129,22 +129,28 @@ def test_input_that_was_not_sent_is_told(serving):
         websocket.recv()
         websocket.close()
 
-    with serving(handler) as url:
-        with subprocess.Popen(
-            [*COMMAND, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
-        ) as process:
-            with contextlib.suppress(BrokenPipeError):
-                while process.poll() is None:
-                    process.stdin.write(b"more\n")
-                    process.stdin.flush()
-            errors = process.stderr.read().splitlines()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-    assert process.returncode == 0
-    assert errors == [
-        b"duologue: the connection has ended before all of the input was sent",
-        b"duologue: closed: 1000 (OK)",
-    ]
+    with (
+        serving(handler) as url,
+        subprocess.Popen([*COMMAND, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+        contextlib.suppress(BrokenPipeError),  # of closing what it did not read
+    ):
+        with contextlib.suppress(BrokenPipeError):
+            while process.poll() is None:
+                process.stdin.write(b"more\n" * 10_000)
+        assert process.stderr.read().splitlines() == [
+            b"duologue: the connection has ended before all of the input was sent",
+            b"duologue: closed: 1000 (OK)",
+        ]
+        assert process.wait(20) == 0
+
+
+def test_a_pipe_that_brings_nothing_more_is_not_waited_for(serving):
+    with (
+        serving(lambda websocket: websocket.close()) as url,
+        subprocess.Popen([*COMMAND, url], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.wait(20) == 0
+        assert process.stderr.read() == b"duologue: closed: 1000 (OK)\n"
 
 
 def test_an_argument_that_is_no_text(run):

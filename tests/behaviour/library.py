@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import Any, ClassVar
 
 NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
     "asyncio.client": ("connect", "unix_connect", "ClientConnection"),
@@ -98,7 +98,9 @@ NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
     "version": ("version",),
 }
 
-_MODULE_OF = {name: module for module, names in NAMES_BY_MODULE.items() for name in names}
+
+def modules_of(names_by_module: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    return {name: module for module, names in names_by_module.items() for name in names}
 
 
 class Library:
@@ -108,11 +110,14 @@ class Library:
         name: What to import, ``"websockets"`` or ``"duologue"``.
     """
 
+    modules: ClassVar[dict[str, str]] = modules_of(NAMES_BY_MODULE)
+    """Where each documented name is."""
+
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __repr__(self) -> str:
-        return f"Library({self.name!r})"
+        return f"{type(self).__name__}({self.name!r})"
 
     def module(self, path: str) -> Any:
         """Import the submodule at ``path``, for example ``"asyncio.client"``."""
@@ -120,7 +125,7 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:
         try:
-            module = _MODULE_OF[name]
+            module = self.modules[name]
         except KeyError:
             raise AttributeError(f"{name} isn't in the table of documented names") from None
         return getattr(self.module(module), name)

@@ -33,7 +33,12 @@ def _why_no_haproxy() -> str | None:
     return None if shutil.which("haproxy") else "haproxy is not on the PATH"
 
 
+def _why_no_websocketd() -> str | None:
+    return None if shutil.which("websocketd") else "websocketd is not on the PATH"
+
+
 TOOLS = {
+    "needs_websocketd": _why_no_websocketd,
     "needs_node": _why_no_node,
     "needs_curl": _why_no_curl,
     "needs_nginx": _why_no_nginx,
@@ -44,6 +49,7 @@ TOOLS = {
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "needs_node: needs node and `npm ci` in tests/peers")
     config.addinivalue_line("markers", "needs_curl: needs curl")
+    config.addinivalue_line("markers", "needs_websocketd: needs Debian's websocketd")
     config.addinivalue_line("markers", "needs_nginx: needs nginx")
     config.addinivalue_line("markers", "needs_haproxy: needs haproxy")
 

@@ -105,6 +105,22 @@ async def reap(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
+@contextlib.asynccontextmanager
+async def piped(*command: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a command whose streams are pipes; it has ended afterwards."""
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield process
+    finally:
+        await reap(process)
+
+
 class Ws(NodePeer):
     """npm ``ws``."""
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from .conversation import Pairing, pairings
-from .node_peers import Ws, reap
-from .peer import PATIENCE, Peer, TlsFiles
+from .node_peers import Ws, piped
+from .peer import Peer, TlsFiles
 
 
 @contextlib.asynccontextmanager
@@ -22,19 +22,10 @@ async def talking(
     async with peer.running():
         port = await peer.listen(subprotocols=["chat.v1"], deflate=deflate)
         scheme = "ws" if peer.tls is None else "wss"
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "duologue", "connect", f"{scheme}://127.0.0.1:{port}/path?query"),
-            *("-s", "chat.v1", *options),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            async with asyncio.timeout(PATIENCE):
-                yield process
-        finally:
-            await reap(process)
+        url = f"{scheme}://127.0.0.1:{port}/path?query"
+        command = (sys.executable, "-m", "duologue", "connect", url, "-s", "chat.v1", *options)
+        async with piped(*command) as process:
+            yield process
 
 
 @pairings(role="server", deflates=True)

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from .conversation import serving
-from .node_peers import PEERS_FOLDER, reap
-from .peer import PATIENCE
+from .node_peers import PEERS_FOLDER, piped
 from .subject import ConnectionClosedError
 
 pytestmark = pytest.mark.needs_node
 WSCAT = PEERS_FOLDER / "node_modules" / "wscat" / "bin" / "wscat"
 
 
-@contextlib.asynccontextmanager
-async def wscat(port: int, *options: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(WSCAT),
-        "--connect",
-        f"ws://127.0.0.1:{port}/",
-        *options,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        async with asyncio.timeout(PATIENCE):
-            yield process
-    finally:
-        await reap(process)
+def wscat(
+    port: int, *options: str
+) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return piped("node", str(WSCAT), "--connect", f"ws://127.0.0.1:{port}/", *options)
 
 
 async def test_lines_are_echoed() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+from urllib.parse import urlsplit
 
-from duologue.cli import listening, values
-from duologue.cli.serving import run_until_stopped
-from duologue.cli.targets import Service
+from duologue.cli import certificates, values
+from duologue.cli.applications import run_application
 from duologue.cli.terminal import escape, say
-from duologue.frontends.demo import MAX_SIZE, Demo
+from duologue.frontends.demo import Demo
 
 __all__ = ["add_parser", "run"]
 
@@ -37,10 +37,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=8001,
         help="TCP port to listen on; 0 lets the system choose (default: %(default)s)",
     )
-    parser.add_argument("--ssl-certfile", metavar="FILE", help="certificate chain; turns on TLS")
-    parser.add_argument(
-        "--ssl-keyfile", metavar="FILE", help="private key, unless the certificate's file has it"
-    )
+    certificates.add_arguments(parser)
     parser.set_defaults(run=run, parser=parser, uds=None, fd=None)
 
 
@@ -57,15 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
         Failure: If nothing can listen there, or the certificate can't be used.
         SystemExit: With code 2 if the arguments contradict each other.
     """
-    if arguments.ssl_keyfile is not None and arguments.ssl_certfile is None:
-        arguments.parser.error("--ssl-keyfile needs --ssl-certfile")
+    tls = certificates.server_tls(arguments)
     logging.basicConfig(level=logging.WARNING)
-    tls = listening.tls_context(arguments.ssl_certfile, arguments.ssl_keyfile)
     demo = Demo(_log)
-    service = Service(demo.handler, listening=demo.chat.listening)
-    run_until_stopped(
-        service, arguments, say, tls=tls, scheme="http", max_size=MAX_SIZE, **demo.options()
-    )
+
+    def announce(url: str) -> None:
+        say(url)
+        demo.chat.listening(urlsplit(url).port or 0)
+
+    run_application(demo.app, arguments, announce, {"ssl": tls})
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Where a server listens: TCP, a Unix socket or an inherited file descriptor, and TLS on top.
+"""Where a server listens: TCP, a Unix socket or an inherited file descriptor.
 
 It turns arguments into sockets and URLs. It must never know what is served there.
 """
@@ -10,14 +10,13 @@ import contextlib
 import ipaddress
 import os
 import socket
-import ssl
-import stat
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from duologue.cli.failure import Failure
+from duologue.frontends.unix import unix_listener
 
-__all__ = ["describe", "listener", "tls_context", "url"]
+__all__ = ["describe", "listener", "url"]
 
 
 def describe(arguments: argparse.Namespace) -> str:
@@ -66,72 +65,12 @@ def _inherited_socket(fd: int) -> socket.socket:
 def _unix_socket(path: str) -> Iterator[socket.socket]:
     if not hasattr(socket, "AF_UNIX"):
         raise Failure(f"cannot listen on {path}: this system has no Unix sockets")
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
+    with contextlib.ExitStack() as stack:
         try:
-            _remove_stale(path)
-            sock.bind(path)
+            sock = stack.enter_context(unix_listener(path))
         except OSError as error:
             raise Failure(f"cannot listen on {path}: {error.strerror or error}") from error
-        ours = os.stat(path)
-        try:
-            yield sock
-        finally:
-            # Not if somebody has replaced it by now.
-            with contextlib.suppress(OSError):
-                if os.path.samestat(ours, os.stat(path)):
-                    os.unlink(path)
-
-
-def _remove_stale(path: str) -> None:
-    """Removes what a server that was killed has left, but never what is in use."""
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(mode):
-        raise Failure(f"cannot listen on {path}: it exists and is not a socket")
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-        else:
-            raise Failure(f"cannot listen on {path}: another server listens there")
-
-
-def tls_context(certfile: str | None, keyfile: str | None) -> ssl.SSLContext | None:
-    """Makes the TLS settings of a server.
-
-    Args:
-        certfile: PEM file with the certificate and those that lead to its authority; ``None`` for
-            no TLS.
-        keyfile: PEM file with the private key; ``None`` if ``certfile`` holds it.
-
-    Raises:
-        Failure: If a file can't be read, or they don't fit together.
-    """
-    if certfile is None:
-        return None
-    for path in filter(None, (certfile, keyfile)):
-        try:
-            with open(path, "rb"):
-                pass
-        except OSError as error:
-            raise Failure(f"cannot read {path}: {error.strerror}") from error
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-
-    def no_password() -> str:
-        # Otherwise OpenSSL would ask on the terminal, where nobody may be.
-        raise Failure(f"the private key in {keyfile or certfile} is encrypted: decrypt it first")
-
-    try:
-        context.load_cert_chain(certfile, keyfile, password=no_password)
-    except ssl.SSLError as error:
-        files = certfile if keyfile is None else f"{certfile} with {keyfile}"
-        why = (error.reason or str(error)).lower().replace("_", " ")
-        raise Failure(f"cannot use {files} as certificate and private key: {why}") from error
-    return context
+        yield sock
 
 
 def url(scheme: str, arguments: argparse.Namespace, sockets: Sequence[socket.socket]) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from duologue.asyncio.server import serve
 from duologue.cli import listening
 from duologue.cli.failure import Failure, system_text
-from duologue.cli.signals import stop_requested
 from duologue.cli.targets import Service
 from duologue.net.loops import new_event_loop
+from duologue.net.signals import stop_requested
 
 __all__ = ["run_until_stopped"]
 

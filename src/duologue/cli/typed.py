@@ -47,7 +47,11 @@ async def _from_thread(pieces: Callable[[], Iterator[bytes]]) -> AsyncIterator[b
     queue: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=1)
 
     def hand_over(piece: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(piece), loop).result()
+        putting = queue.put(piece)
+        try:
+            asyncio.run_coroutine_threadsafe(putting, loop).result()
+        finally:
+            putting.close()  # or it would warn that nobody has awaited it
 
     def read() -> None:
         try:

@@ -37,17 +37,11 @@ class EngineCarrier:
 
     async def take_socket(self, sock: socket.socket, tls: Options, opened: Opened) -> Link:
         """Make a link of a connected socket; ``opened`` must give it an owner."""
-        link = await dial_link(self._loop, sock=sock, **tls)
-        opened(link)
-        link.begin()
-        return link
+        return _begin(await dial_link(self._loop, sock=sock, **tls), opened)
 
     async def connect_path(self, path: PathLike | None, tls: Options, opened: Opened) -> Link:
         """Connect to a Unix socket."""
-        link = await dial_link(self._loop, unix=True, path=path, **tls)
-        opened(link)
-        link.begin()
-        return link
+        return _begin(await dial_link(self._loop, unix=True, path=path, **tls), opened)
 
     async def connect_host(
         self,
@@ -71,10 +65,15 @@ class EngineCarrier:
         """Put TLS over a link of this carrier's that is paused."""
         session = take_tls_options(dict(tls))
         assert session is not None
-        over = await dial_tls(self._loop, cast("SocketLink | TlsLink", link), session)
-        opened(over)
-        over.begin()
-        return over
+        link = cast("SocketLink | TlsLink", link)
+        return _begin(await dial_tls(self._loop, link, session), opened)
+
+
+def _begin(link: SocketLink | TlsLink, opened: Opened) -> Link:
+    """Give a link of the engine's its owner, then let it read."""
+    opened(link)
+    link.begin()
+    return link
 
 
 class AsyncioCarrier:

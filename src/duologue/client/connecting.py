@@ -111,6 +111,9 @@ class connect:
     being done, with which host and through which proxy.
     """
 
+    # Whether to fail when subprotocols are offered and the server chooses none, as browsers do.
+    _require_subprotocol = False
+
     def __init__(
         self,
         uri: str,
@@ -248,7 +251,14 @@ class connect:
         if self._cookies is not None:
             add_cookies(self._cookies, self.ws_uri, request.headers)
         connection = self._create_connection(self._settings)
-        opening = Opening(connection, request, self._extensions, self._subprotocols, self._limits)
+        opening = Opening(
+            connection,
+            request,
+            self._extensions,
+            self._subprotocols,
+            self._limits,
+            self._require_subprotocol,
+        )
         link = await self._reaching.open_link(self.ws_uri, opening.link_opened)
         try:
             await opening.done
@@ -305,29 +315,39 @@ class connect:
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
         loop = asyncio.get_running_loop()
-        again = self._reconnection = Reconnection(self.reconnect_delays)
+        self._reconnection = Reconnection(self.reconnect_delays)
         while True:
             try:
                 async with self as connection:
                     opened = loop.time()
                     yield connection
             except Exception as exc:
-                attempt = self._judge_failure(exc)
-                what = "connect failed"
+                delay = self._failed(exc)
             else:
-                if ended_by_us(connection):
-                    again.begin_anew()
-                    continue
-                attempt = again.lost(
-                    show(self.ws_uri),
-                    str(connection.ending or connection.close_exc),
-                    loop.time() - opened,
-                    connection.close_code,
-                )
-                what = "connection lost"
-            delay = attempt.delay or 0.0
-            self.logger.info("%s; reconnecting in %.1f seconds: %s", what, delay, attempt.reason)
+                delay = self._ended(connection, loop.time() - opened)
             await asyncio.sleep(delay)
+
+    def _failed(self, exc: Exception) -> float:
+        """Judge why there is no connection: seconds to wait, or raise if there should be none."""
+        return self._wait_after("connect failed", self._judge_failure(exc))
+
+    def _ended(self, connection: Connection, lasted: float) -> float:
+        """Judge how a connection that lasted so many seconds ended: seconds to wait."""
+        if ended_by_us(connection):
+            self._reconnection.begin_anew()
+            return 0.0
+        attempt = self._reconnection.lost(
+            show(self.ws_uri),
+            str(connection.ending or connection.close_exc),
+            lasted,
+            connection.close_code,
+        )
+        return self._wait_after("connection lost", attempt)
+
+    def _wait_after(self, what: str, attempt: Attempt) -> float:
+        delay = attempt.delay or 0.0
+        self.logger.info("%s; reconnecting in %.1f seconds: %s", what, delay, attempt.reason)
+        return delay
 
     def _judge_failure(self, exc: Exception) -> Attempt:
         """Decide how long to wait before the next attempt, or raise if there should be none."""
@@ -358,6 +378,13 @@ def ended_by_us(connection: Connection) -> bool:
     return sent.code in OK_CLOSE_CODES
 
 
+def unix_uri(uri: str | None, options: dict[str, Any]) -> str:
+    """What is asked for over a Unix socket, with these options of :class:`connect`."""
+    if uri is not None:
+        return uri
+    return "ws://localhost/" if options.get("ssl") is None else "wss://localhost/"
+
+
 def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs: Any) -> connect:
     """Connect to a WebSocket server on a Unix socket.
 
@@ -369,6 +396,4 @@ def unix_connect(path: PathLike | None = None, uri: str | None = None, **kwargs:
     Returns:
         What :class:`connect` returns.
     """
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri, unix=True, path=path, **kwargs)
+    return connect(unix_uri(uri, kwargs), unix=True, path=path, **kwargs)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from duologue.connection.connection import Connection
+from duologue.connection.json import JSONMessages
 from duologue.wire.http11 import Request, Response
 
 
-class ClientConnection(Connection):
+class ClientConnection(Connection, JSONMessages):
     """A connection that :func:`~duologue.connect` opened."""
 
     request: Request

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from duologue.base.exceptions import InvalidHandshake, InvalidMessage, InvalidStatus
 from duologue.base.limits import Limits
 from duologue.base.types import Subprotocol
+from duologue.client.asking import Asking
 from duologue.client.connection import ClientConnection
 from duologue.connection.headlog import log_head
 from duologue.net.link import Link
@@ -16,7 +16,7 @@ from duologue.wire.extension import ClientExtensionFactory
 from duologue.wire.http11 import Request, Response, ResponseParser
 
 
-class Opening:
+class Opening(Asking):
     """The owner of a link while the client waits for the server's response.
 
     Args:
@@ -25,6 +25,7 @@ class Opening:
         extensions: what the request offers.
         subprotocols: what the request offers.
         limits: bounds of the response.
+        require_subprotocol: fail if subprotocols are offered and the server chooses none.
     """
 
     def __init__(
@@ -34,50 +35,14 @@ class Opening:
         extensions: Sequence[ClientExtensionFactory] | None,
         subprotocols: Sequence[Subprotocol] | None,
         limits: Limits,
+        require_subprotocol: bool = False,
     ) -> None:
+        super().__init__(ResponseParser(limits))
         self._connection = connection
         self._extensions = extensions
         self._subprotocols = subprotocols
-        self._parser = ResponseParser(limits)
-        self._link: Link | None = None
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Done when the connection is open; its exception says why it isn't."""
+        self._require_subprotocol = require_subprotocol
         connection.request = request
-
-    def link_opened(self, link: Link) -> None:
-        """Send the request on a link that was just opened."""
-        self._link = link
-        link.attach(self)
-        self._connection.attend(link)
-        self._log_head(">", self._connection.request)
-        link.write_octets(self._connection.request.serialize())
-
-    def data_received(self, data: bytes) -> None:
-        """Take octets of the server."""
-        if self.done.done():
-            return
-        try:
-            response = self._parser.feed(data)
-        except Exception as exc:
-            self._malformed(exc)
-        else:
-            if response is not None:
-                self._judge(response)
-
-    def eof_received(self) -> None:
-        """The server sends nothing more; that may be how its response ends."""
-        if self.done.done():
-            return
-        try:
-            response = self._parser.feed_eof()
-        except Exception as exc:
-            self._malformed(exc)
-        else:
-            if response is not None:
-                self._judge(response)
-
-    def writable(self, yes: bool) -> None:
-        """A request is short: there is nothing to hold back."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone."""
@@ -85,6 +50,11 @@ class Opening:
             cause = exc or EOFError("connection closed while reading HTTP status line")
             self._malformed(cause)
         self._connection.abandon(exc)
+
+    def _ask(self, link: Link) -> None:
+        self._connection.attend(link)
+        self._log_head(">", self._connection.request)
+        link.write_octets(self._connection.request.serialize())
 
     def _log_head(self, way: str, head: Request | Response) -> None:
         if self._connection.debug:
@@ -100,9 +70,7 @@ class Opening:
 
     def _fail(self, exc: Exception) -> None:
         self._connection.handshake_exc = exc
-        self.done.set_exception(exc)
-        # Who connects may have given up; nobody else should hear of it from the collector.
-        self.done.exception()
+        super()._fail(exc)
 
     def _judge(self, response: Response) -> None:
         connection = self._connection
@@ -114,6 +82,7 @@ class Opening:
                 key=connection.request.headers["Sec-WebSocket-Key"],
                 extensions=self._extensions,
                 subprotocols=self._subprotocols,
+                require_subprotocol=self._require_subprotocol,
             )
         except (InvalidHandshake, InvalidStatus) as exc:
             self._fail(exc)
@@ -122,5 +91,5 @@ class Opening:
         connection.subprotocol = agreed.subprotocol
         assert self._link is not None
         # Woken before the first messages, which may come with the response.
-        self.done.set_result(None)
+        self.done.set_result(response)
         connection.open(self._link, self._parser.rest)

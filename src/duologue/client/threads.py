@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, Origin, PathLike, Subprotocol
 from duologue.client.connecting import connect as async_connect
-from duologue.client.connecting import ended_by_us, show
+from duologue.client.connecting import unix_uri
 from duologue.client.reaching import ProxyOption
 from duologue.client.reconnect import Reconnection, backoff
 from duologue.client.reconnect import process_exception as default_process_exception
@@ -132,28 +132,16 @@ class reconnect(async_connect):
             connection.__exit__(exc_type, exc_value, traceback)
 
     def __iter__(self) -> Iterator[ClientConnection]:
-        again = self._reconnection = Reconnection(self.reconnect_delays)
+        self._reconnection = Reconnection(self.reconnect_delays)
         while True:
             try:
                 with self as connection:
                     opened = time.monotonic()
                     yield connection
             except Exception as exc:
-                attempt = self._judge_failure(exc)
-                what = "connect failed"
+                delay = self._failed(exc)
             else:
-                if ended_by_us(connection):
-                    again.begin_anew()
-                    continue
-                attempt = again.lost(
-                    show(self.ws_uri),
-                    str(connection.ending or connection.close_exc),
-                    time.monotonic() - opened,
-                    connection.close_code,
-                )
-                what = "connection lost"
-            delay = attempt.delay or 0.0
-            self.logger.info("%s; reconnecting in %.1f seconds: %s", what, delay, attempt.reason)
+                delay = self._ended(connection, time.monotonic() - opened)
             time.sleep(delay)
 
 
@@ -309,11 +297,9 @@ def unix_reconnect(
         raise ValueError(
             "missing path argument" if path is None else "path is incompatible with sock"
         )
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
     if path is not None:
         kwargs.update(unix=True, path=path)
-    return reconnect(uri, **kwargs)
+    return reconnect(unix_uri(uri, kwargs), **kwargs)
 
 
 @overload

@@ -10,15 +10,14 @@ asked nothing yet and can't have sent them.
 
 from __future__ import annotations
 
-import asyncio
-
 from duologue.base.exceptions import InvalidProxyMessage, InvalidProxyStatus
 from duologue.base.limits import Limits
+from duologue.client.asking import Asking
 from duologue.net.link import Link
 from duologue.wire.http11 import Response, ResponseParser
 
 
-class Tunnel:
+class Tunnel(Asking):
     """The owner of a link to a proxy while the proxy is asked for a tunnel.
 
     Args:
@@ -27,36 +26,12 @@ class Tunnel:
     """
 
     def __init__(self, request: bytes, limits: Limits) -> None:
+        super().__init__(ResponseParser(limits, head_only=True))
         self._request = request
-        self._parser = ResponseParser(limits, head_only=True)
-        self._link: Link | None = None
-        self.done: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        """Done when the tunnel is there; its exception says why it isn't."""
-
-    def link_opened(self, link: Link) -> None:
-        """Send the request on a link that was just opened."""
-        self._link = link
-        link.attach(self)
-        link.write_octets(self._request)
-
-    def data_received(self, data: bytes) -> None:
-        """Take octets of the proxy."""
-        if self.done.done():
-            return
-        try:
-            response = self._parser.feed(data)
-        except Exception as exc:
-            self._malformed(exc)
-        else:
-            if response is not None:
-                self._judge(response)
 
     def eof_received(self) -> None:
         """The proxy sends nothing more."""
         self.connection_lost(None)
-
-    def writable(self, yes: bool) -> None:
-        """A request is short: there is nothing to hold back."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone."""
@@ -66,6 +41,9 @@ class Tunnel:
                 self._parser.feed_eof()
             except EOFError as eof:
                 self._malformed(exc or eof)
+
+    def _ask(self, link: Link) -> None:
+        link.write_octets(self._request)
 
     def _judge(self, response: Response) -> None:
         link, self._link = self._link, None
@@ -79,12 +57,7 @@ class Tunnel:
                 link.pause()
             self.done.set_result(response)
 
-    def _malformed(self, cause: Exception) -> None:
+    def _malformed(self, cause: BaseException) -> None:
         failure = InvalidProxyMessage("did not receive a valid HTTP response from proxy")
         failure.__cause__ = cause
         self._fail(failure)
-
-    def _fail(self, exc: Exception) -> None:
-        self.done.set_exception(exc)
-        # Who connects may have given up; nobody else should hear of it from the collector.
-        self.done.exception()

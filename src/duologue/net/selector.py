@@ -74,6 +74,10 @@ class PollerSelector(selectors.BaseSelector):
         self.due: Sized | None = None
         """Callbacks that the loop runs next, if they can be seen."""
 
+    def hurry(self) -> None:
+        """Have :meth:`select` return after the batch that it is in: the loop has to do."""
+        self.poller.hurry()
+
     def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
         """Watch a descriptor; see :meth:`selectors.BaseSelector.register`."""
         if not events or events & ~(selectors.EVENT_READ | selectors.EVENT_WRITE):
@@ -156,7 +160,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, busy_poll: float = BUSY_POLL) -> None:
         selector = self.selector_class()
-        self._poller = selector.poller
+        self._hurry = selector.hurry
         super().__init__(selector)
         try:
             selector.poller.poll_busily(busy_poll)
@@ -176,10 +180,10 @@ class EventLoop(asyncio.SelectorEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """See :meth:`asyncio.loop.call_at`."""
-        self._poller.hurry()
+        self._hurry()
         return super().call_at(when, callback, *args, context=context)
 
     def stop(self) -> None:
         """See :meth:`asyncio.loop.stop`."""
-        self._poller.hurry()
+        self._hurry()
         super().stop()

@@ -41,6 +41,11 @@ class SharedSelector(PollerSelector):
         self._readable = select.poll()
         self._readable.register(self.poller.fileno(), select.POLLIN)
 
+    def hurry(self) -> None:
+        """See :meth:`PollerSelector.hurry`."""
+        super().hurry()
+        self.hurried = True
+
     def _wait(self, seconds: float) -> None:
         """Wait for a descriptor, outside."""
         self.asleep = True
@@ -118,16 +123,9 @@ class SharedLoop(EventLoop):
     ) -> asyncio.TimerHandle:
         """See :meth:`asyncio.loop.call_at`."""
         handle = super().call_at(when, callback, *args, context=context)
-        shared = self.shared
-        shared.hurried = True
-        if shared.asleep:
+        if self.shared.asleep:
             self.call_soon_threadsafe(_look_again)
         return handle
-
-    def stop(self) -> None:
-        """See :meth:`asyncio.loop.stop`."""
-        self.shared.hurried = True
-        super().stop()
 
 
 def _look_again() -> None:

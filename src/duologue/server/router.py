@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from duologue.base.types import PathLike
@@ -80,6 +80,27 @@ class Router:
         await connection.handler(connection, **connection.handler_kwargs)
 
 
+RouterT = TypeVar("RouterT", bound=Router)
+
+
+def make_router(
+    create_router: Callable[[Map, str | None, str], RouterT],
+    url_map: Map,
+    server_name: str | None,
+    ssl: Any,
+    options: dict[str, Any],
+) -> RouterT:
+    """Make the router of a server, and put ``ssl`` in the server's options if it is its own TLS.
+
+    Raises:
+        ImportError: If Werkzeug isn't installed.
+    """
+    require_werkzeug()
+    if ssl is not None and ssl is not True:
+        options["ssl"] = ssl
+    return create_router(url_map, server_name, "ws" if ssl is None else "wss")
+
+
 def route(
     url_map: Map,
     *args: Any,
@@ -104,10 +125,7 @@ def route(
     Raises:
         ImportError: If Werkzeug isn't installed.
     """
-    require_werkzeug()
-    if ssl is not None and ssl is not True:
-        kwargs["ssl"] = ssl
-    router = (create_router or Router)(url_map, server_name, "ws" if ssl is None else "wss")
+    router = make_router(create_router or Router, url_map, server_name, ssl, kwargs)
     first: ProcessRequest | None = kwargs.pop("process_request", None)
     if first is None:
         return serve(router.handler, *args, process_request=router.route_request, **kwargs)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from duologue.base.types import PathLike
 from duologue.server.router import Router as AsyncRouter
-from duologue.server.router import require_werkzeug
+from duologue.server.router import make_router
 from duologue.server.threads import ProcessRequest, Server, ServerConnection, serve
 from duologue.wire.http11 import Request, Response
 
@@ -53,10 +53,7 @@ def route(
     Raises:
         ImportError: If Werkzeug isn't installed.
     """
-    require_werkzeug()
-    if ssl is not None and ssl is not True:
-        kwargs["ssl"] = ssl
-    router = (create_router or Router)(url_map, server_name, "ws" if ssl is None else "wss")
+    router = make_router(create_router or Router, url_map, server_name, ssl, kwargs)
     choose: Any = router.route_request
     first: ProcessRequest | None = kwargs.pop("process_request", None)
     if first is None:

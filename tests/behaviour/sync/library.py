@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from ..library import Library, modules_of
 
 NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
     "sync.client": (
@@ -43,31 +42,13 @@ NAMES_BY_MODULE: dict[str, tuple[str, ...]] = {
     "frames": ("CloseCode",),
 }
 
-_MODULE_OF = {name: module for module, names in NAMES_BY_MODULE.items() for name in names}
 
+class SyncLibrary(Library):
+    """The threads API of a WebSocket package; its public names are attributes."""
 
-class SyncLibrary:
-    """The threads API of a WebSocket package; its public names are attributes.
-
-    Args:
-        name: What to import, ``"websockets"`` or ``"duologue"``.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
+    modules = modules_of(NAMES_BY_MODULE)
 
     @property
     def ours(self) -> bool:
         """Whether it is duologue, for the few tests of documented differences."""
         return self.name == "duologue"
-
-    def module(self, path: str) -> Any:
-        """Import the submodule at ``path``, for example ``"sync.client"``."""
-        return importlib.import_module(f"{self.name}.{path}")
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            module = _MODULE_OF[name]
-        except KeyError:
-            raise AttributeError(f"{name} isn't in the table of documented names") from None
-        return getattr(self.module(module), name)

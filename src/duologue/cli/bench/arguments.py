@@ -9,7 +9,8 @@ from pathlib import Path
 from duologue.cli import values
 from duologue.cli.bench.plan import Plan, Way
 from duologue.cli.bench.schedule import WAITING
-from duologue.cli.connect.options import read_headers, read_subprotocols, read_tls
+from duologue.cli.certificates import read_tls
+from duologue.cli.connect.options import read_headers, read_subprotocols
 from duologue.cli.failure import Failure, system_text
 from duologue.wire.uri import parse_uri
 

@@ -23,7 +23,7 @@ from duologue.cli.bench.histogram import Histogram
 from duologue.cli.bench.lanes import Lane, Load
 from duologue.cli.bench.plan import DRAIN, OPENING, STALL, Plan, Way
 from duologue.cli.bench.schedule import keep_schedule
-from duologue.cli.connect.options import read_tls
+from duologue.cli.certificates import read_tls
 from duologue.client.connecting import connect
 from duologue.client.reaching import ProxyOption
 from duologue.connection.settings import Settings

@@ -12,16 +12,9 @@ Exit codes: 0 nothing is wrong (there may be notes), 1 there are problems, 2 wro
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 
 from duologue.cli import values
-from duologue.cli.check import show, visit
-from duologue.cli.check.arguments import make_plan
-from duologue.cli.check.findings import Finding, Report
-from duologue.cli.check.plan import IDLE, MAX_MESSAGE, PATIENCE, PINGS, Plan
-from duologue.cli.terminal import has_colours, say
-from duologue.exceptions import InvalidProxy, InvalidURI
+from duologue.cli.check.plan import IDLE, MAX_MESSAGE, PATIENCE, PINGS
 
 __all__ = ["add_arguments", "run", "wanted"]
 
@@ -106,30 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         Failure: If a file that an option names can't be used.
         SystemExit: With code 2 if an option has a value that it can't have.
     """
-    try:
-        plan = make_plan(arguments)
-    except (InvalidURI, InvalidProxy, ValueError) as error:
-        arguments.parser.error(str(error))
-    if arguments.json:
-        report = Report(plan.url)
-        _visit(plan, report)
-        say(show.as_json(report))
-        return report.exit_code
-    colours = has_colours(sys.stdout, os.environ)
+    # Whoever wants to talk shouldn't wait until a doctor is loaded.
+    from duologue.cli.check import running
 
-    def tell(finding: Finding) -> None:
-        say(show.line(finding, colours=colours))
-
-    report = Report(plan.url, tell)
-    say(show.announce(plan))
-    _visit(plan, report)
-    for text in show.ending(report):
-        say(text)
-    return report.exit_code
-
-
-def _visit(plan: Plan, report: Report) -> None:
-    try:
-        visit.run(plan, report)
-    except KeyboardInterrupt:
-        report.problem("check", "interrupted: the rest was not looked at")
+    return running.run(arguments)

@@ -7,8 +7,9 @@ import ssl
 
 from duologue.base.types import Origin
 from duologue.cli import explain
+from duologue.cli.certificates import read_tls
 from duologue.cli.check.plan import MAX_MESSAGE, PATIENCE, PINGS, Plan
-from duologue.cli.connect.options import read_headers, read_subprotocols, read_tls
+from duologue.cli.connect.options import read_headers, read_subprotocols
 from duologue.client.proxy import Proxy, get_proxy, parse_proxy
 from duologue.wire.uri import WebSocketURI, parse_uri
 

@@ -18,13 +18,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
 import logging
 import os
 import sys
 from collections.abc import AsyncGenerator
-from types import ModuleType
 
+from duologue.cli import check
 from duologue.cli.connect import options
 from duologue.cli.connect.commands import Command
 from duologue.cli.connect.entries import blocks, piped, read_all, typed_texts
@@ -74,9 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         allow_abbrev=False,
     )
     options.declare(parser)
-    check = _check_module()
-    if check is not None:
-        check.add_arguments(parser)
+    check.add_arguments(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -93,9 +90,8 @@ def run(arguments: argparse.Namespace) -> int:
         Failure: If the connection can't be opened.
         SystemExit: With code 2 if the arguments are wrong.
     """
-    check = _check_module()
-    if check is not None and check.wanted(arguments):
-        return int(check.run(arguments))
+    if check.wanted(arguments):
+        return check.run(arguments)
     screen = Screen(interactive=at_terminal(sys.stdin), raw=arguments.binary, quiet=arguments.quiet)
     try:
         connector = make(arguments, _logger(arguments, screen))
@@ -104,13 +100,6 @@ def run(arguments: argparse.Namespace) -> int:
         parser.error(str(error))
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(_talk(arguments, connector, screen))
-
-
-def _check_module() -> ModuleType | None:
-    try:
-        return importlib.import_module("duologue.cli.check")
-    except ModuleNotFoundError:
-        return None
 
 
 def _logger(arguments: argparse.Namespace, screen: Screen) -> logging.Logger:

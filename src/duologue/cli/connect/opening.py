@@ -13,6 +13,7 @@ from typing import Any
 
 from duologue.asyncio.client import connect
 from duologue.base.types import Origin
+from duologue.cli.certificates import read_tls
 from duologue.cli.connect import options
 from duologue.cli.connect.talk import MAX_SIZE
 from duologue.wire.headers import Headers
@@ -68,7 +69,7 @@ def make(arguments: argparse.Namespace, logger: logging.Logger) -> Connector:
     return Connector(
         arguments.url,
         follow=arguments.location,
-        tls=options.read_tls(arguments),
+        tls=read_tls(arguments),
         origin=None if origin is None else Origin(origin),
         subprotocols=options.read_subprotocols(arguments.subprotocol) or None,
         compression=None if arguments.no_compression else "deflate",

@@ -7,20 +7,15 @@ Their names are those of wscat and websocat; where the two disagree,
 from __future__ import annotations
 
 import argparse
-import getpass
-import ssl
-import sys
 
 from duologue.base.exceptions import InvalidHeader
 from duologue.base.types import Subprotocol
 from duologue.cli import values
 from duologue.cli.connect.talk import PATIENCE, SILENCE
-from duologue.cli.failure import Failure, system_text
-from duologue.cli.terminal import at_terminal
 from duologue.wire.grammar import build_authorization_basic, validate_subprotocols
 from duologue.wire.headers import Headers
 
-__all__ = ["declare", "read_headers", "read_subprotocols", "read_tls"]
+__all__ = ["declare", "read_headers", "read_subprotocols"]
 
 _OURS = {
     "connection": "it can't be another",
@@ -208,53 +203,3 @@ def read_subprotocols(texts: list[str]) -> list[Subprotocol]:
     names = [Subprotocol(name.strip()) for text in texts for name in text.split(",")]
     validate_subprotocols(names)
     return names
-
-
-def read_tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
-    """Reads what is said about TLS.
-
-    Args:
-        arguments: With ``insecure``, ``ca``, ``cert`` and ``key``.
-
-    Returns:
-        The settings; ``None`` if nothing is said.
-
-    Raises:
-        ValueError: If there is a key without a certificate.
-        Failure: If a file can't be read or used.
-    """
-    if arguments.key is not None and arguments.cert is None:
-        raise ValueError("--key needs --cert")
-    if not (arguments.insecure or arguments.ca or arguments.cert):
-        return None
-    for path in filter(None, (arguments.ca, arguments.cert, arguments.key)):
-        try:
-            with open(path, "rb"):
-                pass
-        except OSError as error:
-            raise Failure(f"cannot read {path}: {system_text(error)}") from error
-    try:
-        context = ssl.create_default_context(cafile=arguments.ca)
-    except ssl.SSLError as error:
-        raise Failure(f"{arguments.ca} holds no certificates (PEM)") from error
-    context.set_alpn_protocols(["http/1.1"])
-    if arguments.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if arguments.cert is not None:
-        _load_certificate(context, arguments.cert, arguments.key)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, cert: str, key: str | None) -> None:
-    def password() -> str:
-        if not at_terminal(sys.stdin):
-            raise Failure(f"the private key in {key or cert} is encrypted: decrypt it first")
-        return getpass.getpass(f"password of the private key in {key or cert}: ")
-
-    try:
-        context.load_cert_chain(cert, key, password=password)
-    except ssl.SSLError as error:
-        files = cert if key is None else f"{cert} with {key}"
-        why = (error.reason or str(error)).lower().replace("_", " ")
-        raise Failure(f"cannot use {files} as certificate and private key: {why}") from error

@@ -13,8 +13,8 @@ from duologue.cli.connect.opening import Connector
 from duologue.cli.connect.screen import Screen
 from duologue.cli.connect.talk import Conversation
 from duologue.cli.failure import Failure
-from duologue.cli.signals import stop_requested
 from duologue.exceptions import InvalidURI
+from duologue.net.signals import stop_requested
 
 __all__ = ["run_conversation"]
 

@@ -32,6 +32,20 @@ def ready(somebody) -> None:
     somebody.see(lambda lines: bool(lines) and lines[-1].rstrip() == ">")
 
 
+@pytest.fixture
+def meeting(serving, person):
+    """A server and somebody who talks to it, ready to type."""
+
+    @contextlib.contextmanager
+    def meet(*handler):
+        with serving(*handler) as url:
+            somebody = person(url)
+            ready(somebody)
+            yield somebody
+
+    return meet
+
+
 class Hearing:
     """A handler that notes what it hears, and sends what it is told to."""
 
@@ -81,18 +95,14 @@ class TestTyping:
             somebody = person(url, "-s", offered)
             somebody.see(lambda lines: f" ({agreed}); each" in "".join(lines))
 
-    def test_the_line_can_be_edited(self, serving, person):
-        with serving() as url:
-            somebody = person(url)
-            ready(somebody)
+    def test_the_line_can_be_edited(self, meeting):
+        with meeting() as somebody:
             somebody.type("wrld\x1b[D\x1b[D\x1b[Do\x01hello, \x05!\r")  # left ×3, C-a, C-e
             somebody.see("< hello, world!")
 
-    def test_octets_that_are_no_text(self, serving, person):
+    def test_octets_that_are_no_text(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type(b"a\xffb\r")
             somebody.see("duologue: that is not UTF-8 and was not sent")
             somebody.type("text\r")
@@ -108,11 +118,9 @@ class TestTyping:
             somebody.see("< heard 1")
         assert hearing.heard == ["tëxt".encode()]
 
-    def test_json_goes_on_in_the_next_line(self, serving, person):
+    def test_json_goes_on_in_the_next_line(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type('{"a": [1,\r')
             somebody.see("|")
             somebody.type("2]\r")
@@ -125,22 +133,18 @@ class TestTyping:
             somebody.see("< heard 3")
         assert hearing.heard == ['{"a": [1,\n2]\n}', "[no json", "{\n"]
 
-    def test_what_is_pasted_is_one_message(self, serving, person):
+    def test_what_is_pasted_is_one_message(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type("\x1b[200~one\rtwo\x1b[201~")
             somebody.see(lambda lines: lines[-1] == "| two")
             somebody.type("\r")
             somebody.see("< heard 1")
         assert hearing.heard == ["one\ntwo"]
 
-    def test_what_arrives_does_not_tear_the_line(self, serving, person):
+    def test_what_arrives_does_not_tear_the_line(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type("half a")
             somebody.see("> half a")
             for number in range(30):
@@ -172,11 +176,9 @@ class TestTyping:
 
 
 class TestLeaving:
-    def test_ctrl_d_closes_at_once(self, serving, person):
+    def test_ctrl_d_closes_at_once(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             before = time.monotonic()
             somebody.type("\x04")
             assert somebody.leave() == 0
@@ -184,11 +186,9 @@ class TestLeaving:
             assert hearing.done.wait(10)
         assert hearing.close == (1000, "")
 
-    def test_ctrl_c_throws_away_the_line_and_then_leaves(self, serving, person):
+    def test_ctrl_c_throws_away_the_line_and_then_leaves(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type("never sent\x03")
             somebody.see(lambda lines: lines[-1] == ">")
             somebody.type("sent\r")
@@ -201,11 +201,9 @@ class TestLeaving:
         assert hearing.close == (1001, "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_while_a_line_is_edited(self, serving, person, number):
+    def test_a_signal_while_a_line_is_edited(self, meeting, number):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type("half")
             somebody.see("> half")
             somebody.child.kill(number)
@@ -214,11 +212,9 @@ class TestLeaving:
         assert hearing.close == (1001, "")
         assert somebody.lines()[-2:] == ["> half", "duologue: closed: 1001 (going away)"]
 
-    def test_the_server_ends_it_while_a_line_is_edited(self, serving, person):
+    def test_the_server_ends_it_while_a_line_is_edited(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             somebody.type("half")
             somebody.see("> half")
             hearing.websocket.close(4321, "enough\x1b")
@@ -252,11 +248,9 @@ class TestLeaving:
 
 class TestCommands:
     @pytest.fixture
-    def conversation(self, serving, person):
+    def conversation(self, meeting):
         hearing = Hearing()
-        with serving(hearing) as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting(hearing) as somebody:
             yield somebody, hearing
 
     def test_ping(self, conversation):
@@ -336,21 +330,17 @@ class TestHistory:
             another.type("\r")
             another.see("< one")
 
-    def test_it_can_be_searched(self, serving, person, environment):
+    def test_it_can_be_searched(self, meeting, environment):
         (environment / "duologue").mkdir(parents=True)
         (environment / "duologue" / "history").write_text('"subscribe to news"\n"other"\n')
-        with serving() as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting() as somebody:
             somebody.type("\x12scribe\r")  # C-r
             somebody.type("\r")
             somebody.see("< subscribe to news")
 
-    def test_where_none_can_be_kept(self, serving, person, environment):
+    def test_where_none_can_be_kept(self, meeting, environment):
         environment.write_text("not a folder")
-        with serving() as url:
-            somebody = person(url)
-            ready(somebody)
+        with meeting() as somebody:
             for text in ("one", "two"):
                 somebody.type(f"{text}\r")
                 somebody.see(f"< {text}")

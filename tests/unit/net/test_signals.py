@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from duologue.cli.signals import stop_requested
+from duologue.net.signals import stop_requested
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="os.kill ends processes elsewhere")
 

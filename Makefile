@@ -17,7 +17,7 @@ LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --ki
 
 .PHONY: help setup build format lint types check test conformance bench bench-quick chaos fuzz asan docs demo clean
 .PHONY: bench-install bench-clients bench-growth bench-many bench-agreement bench-counts
-.PHONY: bench-publish bench-profile
+.PHONY: bench-publish bench-profile wpt
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'check        build, lint, types and the quick tests (about two minutes)'
 	@echo 'test         everything: also interop, browser, Autobahn subset, installation'
 	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client'
+	@echo 'wpt          web-platform-tests for WebSocket, from WPT=directory or cloned'
 	@echo 'bench        measure everything against peers and publish it; about two and a half hours,'
 	@echo '             or BUDGET=28 for the servers in that many minutes'
 	@echo 'bench-quick  few scenarios, peers and rounds, in under three minutes'
@@ -92,6 +93,10 @@ test: setup build
 conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py
 	$(BIN)/python conformance/run_autobahn.py
+
+wpt: setup build
+	$(PIP_INSTALL) --group wpt
+	$(BIN)/python -m conformance.run_wpt $(if $(WPT),--tests '$(WPT)',--clone)
 
 # Every part keeps what it has measured in .cache/bench/parts, and bench-publish makes a page of
 # them: a part may be repeated alone. They must not run at the same time.

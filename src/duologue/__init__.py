@@ -12,6 +12,20 @@ from typing import TYPE_CHECKING
 from duologue.version import version as __version__
 
 if TYPE_CHECKING:
+    from duologue.app.application import (
+        App,
+    )
+    from duologue.app.errors import (
+        HTTPError,
+    )
+    from duologue.app.guard import (
+        BasicAuth,
+        BearerAuth,
+        InvalidTicket,
+        TicketAuth,
+        Tickets,
+        first_message,
+    )
     from duologue.asyncio.client import (
         ClientConnection,
         connect,
@@ -37,8 +51,38 @@ if TYPE_CHECKING:
     from duologue.base.limits import (
         Limits,
     )
+    from duologue.base.rates import (
+        Rate,
+    )
     from duologue.client import (
         ClientProtocol,
+    )
+    from duologue.client.browser.abort import (
+        AbortController,
+        AbortSignal,
+    )
+    from duologue.client.browser.blob import (
+        Blob,
+    )
+    from duologue.client.browser.dom_exception import (
+        DOMException,
+    )
+    from duologue.client.browser.event_target import (
+        EventTarget,
+    )
+    from duologue.client.browser.events import (
+        CloseEvent,
+        Event,
+        MessageEvent,
+    )
+    from duologue.client.browser.stream import (
+        WebSocketStream,
+    )
+    from duologue.client.browser.streams_error import (
+        WebSocketError,
+    )
+    from duologue.client.browser.websocket import (
+        WebSocket,
     )
     from duologue.connection.endpoint import (
         Endpoint,
@@ -49,6 +93,7 @@ if TYPE_CHECKING:
         MultipleValuesError,
     )
     from duologue.exceptions import (
+        BackplaneError,
         BodyTooLarge,
         ConcurrencyError,
         ConnectionClosed,
@@ -77,11 +122,14 @@ if TYPE_CHECKING:
         PayloadTooBig,
         ProtocolError,
         ProxyError,
+        PublishError,
+        RateExceeded,
         RequestLineTooLong,
         SecurityError,
         StatusLineTooLong,
         TooManyFragments,
         TooManyHeaders,
+        TooManySubscriptions,
         WebSocketException,
     )
     from duologue.frames import (
@@ -93,6 +141,12 @@ if TYPE_CHECKING:
     from duologue.http11 import (
         Request,
         Response,
+    )
+    from duologue.hub.hub import (
+        Hub,
+    )
+    from duologue.hub.publisher import (
+        Publisher,
     )
     from duologue.net.later import (
         call_later,
@@ -123,6 +177,15 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    # duologue.app
+    "App",
+    "BasicAuth",
+    "BearerAuth",
+    "HTTPError",
+    "InvalidTicket",
+    "TicketAuth",
+    "Tickets",
+    "first_message",
     # duologue.asyncio.client
     "ClientConnection",
     "connect",
@@ -140,11 +203,24 @@ __all__ = [
     "unix_serve",
     # duologue.client
     "ClientProtocol",
+    # duologue.client.browser
+    "AbortController",
+    "AbortSignal",
+    "Blob",
+    "CloseEvent",
+    "DOMException",
+    "Event",
+    "EventTarget",
+    "MessageEvent",
+    "WebSocket",
+    "WebSocketError",
+    "WebSocketStream",
     # duologue.datastructures
     "Headers",
     "HeadersLike",
     "MultipleValuesError",
     # duologue.exceptions
+    "BackplaneError",
     "BodyTooLarge",
     "ConcurrencyError",
     "ConnectionClosed",
@@ -173,11 +249,14 @@ __all__ = [
     "PayloadTooBig",
     "ProtocolError",
     "ProxyError",
+    "PublishError",
+    "RateExceeded",
     "RequestLineTooLong",
     "SecurityError",
     "StatusLineTooLong",
     "TooManyFragments",
     "TooManyHeaders",
+    "TooManySubscriptions",
     "WebSocketException",
     # duologue.frames
     "Close",
@@ -190,12 +269,16 @@ __all__ = [
     # duologue.base
     "Accounts",
     "Limits",
+    "Rate",
     "accounts",
     "Endpoint",
     "EventLoop",
     "call_later",
     "new_event_loop",
     "run",
+    # duologue.hub
+    "Hub",
+    "Publisher",
     # duologue.protocol
     "Protocol",
     "Side",
@@ -215,6 +298,16 @@ __all__ = [
 ]
 
 _SOURCES = {
+    "duologue.app.application": ("App",),
+    "duologue.app.errors": ("HTTPError",),
+    "duologue.app.guard": (
+        "BasicAuth",
+        "BearerAuth",
+        "InvalidTicket",
+        "TicketAuth",
+        "Tickets",
+        "first_message",
+    ),
     "duologue.asyncio.client": (
         "ClientConnection",
         "connect",
@@ -240,6 +333,7 @@ _SOURCES = {
         "MultipleValuesError",
     ),
     "duologue.exceptions": (
+        "BackplaneError",
         "BodyTooLarge",
         "ConcurrencyError",
         "ConnectionClosed",
@@ -268,11 +362,14 @@ _SOURCES = {
         "PayloadTooBig",
         "ProtocolError",
         "ProxyError",
+        "PublishError",
+        "RateExceeded",
         "RequestLineTooLong",
         "SecurityError",
         "StatusLineTooLong",
         "TooManyFragments",
         "TooManyHeaders",
+        "TooManySubscriptions",
         "WebSocketException",
     ),
     "duologue.frames": (
@@ -287,7 +384,18 @@ _SOURCES = {
     ),
     "duologue.base.accounts": ("Accounts", "accounts"),
     "duologue.base.limits": ("Limits",),
+    "duologue.base.rates": ("Rate",),
+    "duologue.client.browser.abort": ("AbortController", "AbortSignal"),
+    "duologue.client.browser.blob": ("Blob",),
+    "duologue.client.browser.dom_exception": ("DOMException",),
+    "duologue.client.browser.event_target": ("EventTarget",),
+    "duologue.client.browser.events": ("CloseEvent", "Event", "MessageEvent"),
+    "duologue.client.browser.stream": ("WebSocketStream",),
+    "duologue.client.browser.streams_error": ("WebSocketError",),
+    "duologue.client.browser.websocket": ("WebSocket",),
     "duologue.connection.endpoint": ("Endpoint",),
+    "duologue.hub.hub": ("Hub",),
+    "duologue.hub.publisher": ("Publisher",),
     "duologue.net.later": ("call_later",),
     "duologue.net.loops": ("new_event_loop", "run"),
     "duologue.net.selector": ("EventLoop",),

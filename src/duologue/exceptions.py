@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from duologue.base.exceptions import (
+    ASGIError,
+    BackplaneError,
     BodyTooLarge,
+    ClientDisconnected,
     ConcurrencyError,
     ConnectionClosed,
     ConnectionClosedError,
@@ -31,16 +34,22 @@ from duologue.base.exceptions import (
     PayloadTooBig,
     ProtocolError,
     ProxyError,
+    PublishError,
+    RateExceeded,
     RequestLineTooLong,
     SecurityError,
     StatusLineTooLong,
     TooManyFragments,
     TooManyHeaders,
+    TooManySubscriptions,
     WebSocketException,
 )
 
 __all__ = [
+    "ASGIError",
+    "BackplaneError",
     "BodyTooLarge",
+    "ClientDisconnected",
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -68,10 +77,13 @@ __all__ = [
     "PayloadTooBig",
     "ProtocolError",
     "ProxyError",
+    "PublishError",
+    "RateExceeded",
     "RequestLineTooLong",
     "SecurityError",
     "StatusLineTooLong",
     "TooManyFragments",
     "TooManyHeaders",
+    "TooManySubscriptions",
     "WebSocketException",
 ]

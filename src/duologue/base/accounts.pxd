@@ -9,6 +9,11 @@ ctypedef struct Totals:
     long long codecs
     long long holding
     long long shed
+    # Messages that were never sent, by cause.
+    long long dropped_newest
+    long long dropped_oldest
+    long long dropped_replaced
+    long long dropped_unsent
     # All that was ever taken in; octets let go of don't lessen it.
     long long taken
 

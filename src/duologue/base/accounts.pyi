@@ -8,5 +8,9 @@ class Accounts(NamedTuple):
     codecs: int
     holding: int
     shed: int
+    dropped_newest: int
+    dropped_oldest: int
+    dropped_replaced: int
+    dropped_unsent: int
 
 def accounts() -> Accounts: ...

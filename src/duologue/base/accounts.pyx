@@ -60,7 +60,9 @@ cdef long long retry_at = 0
 
 
 Accounts = collections.namedtuple(
-    "Accounts", "octets connections links listeners codecs holding shed"
+    "Accounts",
+    "octets connections links listeners codecs holding shed "
+    "dropped_newest dropped_oldest dropped_replaced dropped_unsent",
 )
 Accounts.__doc__ = """What this process holds for its peers, and how many objects live in it.
 
@@ -73,7 +75,12 @@ Attributes:
     listeners: sockets of the engine that accept.
     codecs: compression states of connections.
     holding: connections with octets in a buffer.
-    shed: connections closed so far because of ``Limits.memory_budget``; only ever grows.
+    shed: connections closed so far because of ``Limits.memory_budget``; only ever grows, as do those
+        below.
+    dropped_newest: messages that found no room in an outbox.
+    dropped_oldest: messages that made room for others there.
+    dropped_replaced: messages that gave their place to a newer one of the same key.
+    dropped_unsent: messages that were queued, and not written, when their connection ended.
 """
 
 
@@ -87,6 +94,10 @@ def accounts():
         totals.codecs,
         totals.holding,
         totals.shed,
+        totals.dropped_newest,
+        totals.dropped_oldest,
+        totals.dropped_replaced,
+        totals.dropped_unsent,
     )
 
 

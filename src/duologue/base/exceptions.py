@@ -32,8 +32,14 @@
     +-- ProtocolError                     a frame breaks RFC 6455
     +-- PayloadTooBig                     a frame or message passes `max_size`
     +-- TooManyFragments                  a message has too many frames
+    +-- RateExceeded                      messages or octets come faster than allowed
     +-- InvalidState                      a frame cannot be sent in this state (AssertionError)
     +-- ConcurrencyError                  two calls exclude each other (RuntimeError)
+    +-- TooManySubscriptions              a subscription passes a limit
+    +-- BackplaneError                    other processes could not be reached, or do not answer
+    +-- PublishError                      an endpoint for publishing could not be used
+    +-- ClientDisconnected                a client is gone before it was answered (ConnectionError)
+    +-- ASGIError                         the ASGI specification is broken (RuntimeError)
 
 Names, constructors, attributes and texts are those of `websockets.exceptions`, so that handlers
 written for it keep working. This module must never import from a higher floor: what an exception
@@ -48,7 +54,10 @@ from typing import Any, Protocol
 from duologue.base.vocabulary import CloseCode
 
 __all__ = [
+    "ASGIError",
+    "BackplaneError",
     "BodyTooLarge",
+    "ClientDisconnected",
     "ConcurrencyError",
     "ConnectionClosed",
     "ConnectionClosedError",
@@ -76,11 +85,14 @@ __all__ = [
     "PayloadTooBig",
     "ProtocolError",
     "ProxyError",
+    "PublishError",
+    "RateExceeded",
     "RequestLineTooLong",
     "SecurityError",
     "StatusLineTooLong",
     "TooManyFragments",
     "TooManyHeaders",
+    "TooManySubscriptions",
     "WebSocketException",
 ]
 
@@ -491,9 +503,55 @@ class TooManyFragments(WebSocketException):
         super().__init__(f"fragmented message exceeds limit of {max_fragments} frames")
 
 
+class RateExceeded(WebSocketException):
+    """What a peer sends comes faster than a rate allows.
+
+    Args:
+        what: "messages" or "octets".
+        rate: The rate in words.
+        setting: Name of its setting.
+    """
+
+    def __init__(self, what: str, rate: object, setting: str) -> None:
+        super().__init__(f"{what} come faster than {rate} (setting: {setting})")
+
+
 class InvalidState(WebSocketException, AssertionError):
     """A frame cannot be sent in the connection's present state."""
 
 
 class ConcurrencyError(WebSocketException, RuntimeError):
     """Two calls that exclude each other are under way, such as two `recv()`."""
+
+
+class ClientDisconnected(WebSocketException, ConnectionError):
+    """A client is gone, or the connection to it closed, before what is still to be sent.
+
+    An :exc:`OSError`, as the ASGI specification asks of what ``send()`` raises then.
+    """
+
+
+class ASGIError(WebSocketException, RuntimeError):
+    """An application, or the server around ours, breaks the ASGI specification."""
+
+
+class TooManySubscriptions(WebSocketException):
+    """A subscription that passes `Limits.max_subscriptions` or `Limits.max_topics`."""
+
+
+class BackplaneError(WebSocketException):
+    """What should have reached other processes did not, may not have, or was not answered."""
+
+
+class PublishError(WebSocketException):
+    """Publishing over HTTP failed.
+
+    Args:
+        message: What happened.
+        status_code: Status of the answer, None if there was none: then whether the messages were
+            published is not known unless the text says so.
+    """
+
+    def __init__(self, message: str, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.status_code = status_code

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+from duologue.base.rates import Rate
+
 __all__ = ["DEFAULT_LIMITS", "Limits"]
 
 # 0 says something useful for these: nothing allowed, or nothing charged. For the others it would
@@ -18,6 +20,8 @@ _ZERO_ALLOWED = frozenset(
 )
 # These weigh or choose rather than bound, so lifting them means nothing.
 _NONE_REFUSED = frozenset({"fragment_cost", "compress_threshold"})
+
+_RATES = frozenset({"message_rate", "octet_rate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +66,31 @@ class Limits:
             5, as in Node.js and uvicorn.
         compress_threshold: Octets from which a message is worth compressing. Default 1024, near
             the size of one packet.
+        message_rate: How fast messages of a peer may come: a `Rate`, or a number a second. Above
+            it the connection is closed with 1008; what came before is delivered. Default None:
+            applications differ too much.
+        octet_rate: The same for all octets of a peer, those of frame heads and control frames
+            among them; what is read when it is passed is still delivered. Default None.
+        idle_timeout: Seconds without a message from the peer after which the connection is closed
+            with 1008; pings and pongs are no messages. Default None: many peers only listen.
         codec_idle: Seconds after which a connection's compressor and inflater are freed (200 KiB)
             when they were not used; within twice that at the latest. Default 10: making them anew
             takes microseconds, and compression is as good as before after one message. None keeps
             them as long as the connection.
+        max_topic: Octets in a topic's name. Default 1024: names are kept, and sent to every process
+            that takes part.
+        max_subscriptions: Topics that one connection is subscribed to. Default 10,000, a MiB or
+            two of memory.
+        max_topics: Topics in one process, counting those with a subscriber and those whose last
+            position is remembered apart. Default 1,000,000, about half a KiB each.
+        max_backlog: Octets of published messages that wait for a backplane, and that a backplane
+            keeps for one process. Default 64 MiB. One message is always accepted while nothing
+            waits.
+        request_timeout: Seconds for the other processes to answer a question, such as how many
+            subscribers a topic has. Default 5, as in Socket.IO.
+        lease: Seconds without a sign of life until a process counts as gone, with everybody who is
+            connected to it. Default 10; a third of it is the interval of the signs. None leaves it
+            at those whose connection ends.
 
     Raises:
         TypeError: If a value is not a number of the field's kind.
@@ -91,11 +116,33 @@ class Limits:
     write_timeout: float | None = 60.0
     keep_alive_timeout: float | None = 5.0
     compress_threshold: int = 1024
+    message_rate: Rate | float | None = None
+    octet_rate: Rate | float | None = None
+    idle_timeout: float | None = None
     codec_idle: float | None = 10.0
+    max_topic: int | None = 1024
+    max_subscriptions: int | None = 10_000
+    max_topics: int | None = 1_000_000
+    max_backlog: int | None = 67_108_864
+    request_timeout: float | None = 5.0
+    lease: float | None = 10.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            _check(field.name, getattr(self, field.name), isinstance(field.default, float))
+            value = getattr(self, field.name)
+            if field.name in _RATES:
+                object.__setattr__(self, field.name, _as_rate(field.name, value))
+            else:
+                _check(field.name, value, str(field.type).startswith("float"))
+
+
+def _as_rate(name: str, value: Rate | float | None) -> Rate | None:
+    if value is not None and not isinstance(value, Rate):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a Rate, a number a second or None, not {value!r}")
+        if not math.isfinite(value) or value <= 0:
+            raise ValueError(f"{name} must be more than 0, not {value!r}; None lifts the limit")
+    return Rate.of(value)
 
 
 def _check(name: str, value: object, is_seconds: bool) -> None:

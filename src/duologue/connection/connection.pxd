@@ -46,6 +46,13 @@ cdef class Common(Terms):
     cdef Py_ssize_t queue_low
     cdef Py_ssize_t queue_octets
     cdef Py_ssize_t write_high
+    # Of Limits.message_rate and octet_rate: seconds that one takes, and that all at once may take;
+    # 0 without a rate.
+    cdef bint metered
+    cdef double message_interval
+    cdef double message_lead
+    cdef double octet_interval
+    cdef double octet_lead
 
 
 # A ring of messages and fragments; its room is a power of two.
@@ -77,6 +84,12 @@ cdef class Outbox:
     cdef object write_timer
     cdef long long passed
     cdef long long taken_then
+    # For count_unsent(): whether it counts, and what it has found while there was a link.
+    cdef bint counting
+    cdef long long taken
+    cdef Py_ssize_t unframed
+    # Of messages that were let go before they were framed.
+    cdef Py_ssize_t dropped
     cdef object codec_timer
     cdef unsigned long codec_uses
 
@@ -87,6 +100,14 @@ cdef class Pings:
     cdef double judgement
     cdef bytes data
     cdef unsigned int reads
+
+
+cdef class Meter:
+    # When the buckets of messages and of octets would be full again.
+    cdef double messages_full
+    cdef double octets_full
+    cdef double last_message
+    cdef object idle_timer
 
 
 cdef class Ends:
@@ -108,7 +129,8 @@ cdef class Connection(Machine):
     cdef uint8_t answering
     cdef uint8_t streaming
     cdef uint8_t overflowing
-    cdef uint8_t discarding
+    # METERED, DISCARDING: whether all that comes is delivered.
+    cdef uint8_t sifting
     cdef uint8_t blocked
     cdef uint8_t flush_due
     cdef uint8_t eof_passed
@@ -136,6 +158,10 @@ cdef class Connection(Machine):
     cdef Assembly assembly
     cdef Outbox outbox
     cdef Ends ends
+    cdef Meter meter
+
+    # Whoever knows its topics; a Membership.
+    cdef public object membership
 
     # The share in the process-wide accounts, while there is one.
     cdef Holder* holder
@@ -174,6 +200,10 @@ cdef class Connection(Machine):
     cdef int tell(self, object callback, object argument=*) except -1
     cdef int endpoint_failed(self) except -1
     cdef bint count_fragment(self, bytes payload, bint fin) except -1
+    cdef int begin_metering(self) except -1
+    cdef bint passes(self, bint whole) except -1
+    cdef int charge(self, Py_ssize_t octets) except -1
+    cdef int judge_idle(self) except -1
     cdef int lend(self, int opcode, bint fin, bytes payload) except -1
     cdef int deliver(self, object message) except -1
     cdef int assemble(self, bytes payload, bint text, bint fin) except -1
@@ -190,7 +220,9 @@ cdef class Connection(Machine):
     cdef object offer(self, int opcode, object message, int compress)
     cdef bint offer_prepared(self, Prepared message) except -1
     cdef int write_prepared(self, Prepared message) except -1
+    cdef int leave_topics(self) except -1
     cdef int bound_outbox(self) except -1
+    cdef int note_unsent(self) except -1
     cdef int watch_codec(self) except -1
     cdef int frame(self, _Queued item) except -1
     cdef _Queued enqueue(self, int opcode, bytes message, int compress)

@@ -71,11 +71,13 @@ from duologue.base.exceptions import (
     InvalidState,
     PayloadTooBig,
     ProtocolError,
+    RateExceeded,
     TooManyFragments,
 )
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CloseCode, Opcode, Side
 from duologue.connection.ending import Cause, Ending
+from duologue.connection.membership import NO_TOPICS
 from duologue.net.timers import Timer
 from duologue.protocol.handshake import accept_key
 from duologue.wire.frame import Close
@@ -214,6 +216,14 @@ cdef enum:
 
 # Longer messages go the general way: what that costs beside their octets is nothing.
 cdef Py_ssize_t PLAIN_LENGTH = 16384
+
+# What sifts the messages that come.
+cdef enum:
+    METERED = 1
+    DISCARDING = 2
+
+# Seconds by which a rate is not kept to: what adding up many small numbers loses.
+cdef double ROUNDING = 1e-6
 
 # So many fragments a message may always have, however small max_size is.
 cdef Py_ssize_t FREE_FRAGMENTS = 64
@@ -649,10 +659,17 @@ cdef Common common_to(object settings, object loop):
     common.logger = settings.logger
     common.max_message = -1 if settings.max_message is None else settings.max_message
     common.max_fragment = -1 if settings.max_fragment is None else settings.max_fragment
+    common.any_close_code = settings.any_close_code
     common.queue_high = -1 if settings.queue_high is None else settings.queue_high
     common.queue_low = 0 if settings.queue_low is None else settings.queue_low
     common.queue_octets = -1 if limit is None or settings.queue_high is None else limit
     common.write_high = -1 if settings.write_high is None else settings.write_high
+    message_rate, octet_rate = settings.limits.message_rate, settings.limits.octet_rate
+    if message_rate is not None:
+        common.message_interval, common.message_lead = message_rate.interval, message_rate.lead
+    if octet_rate is not None:
+        common.octet_interval, common.octet_lead = octet_rate.interval, octet_rate.lead
+    common.metered = (message_rate, octet_rate, settings.limits.idle_timeout) != (None, None, None)
     settings.common = common
     return common
 
@@ -673,6 +690,11 @@ cdef class Outbox:
 @cython.freelist(16)
 cdef class Pings:
     """Pings whose pongs have not come yet."""
+
+
+@cython.final
+cdef class Meter:
+    """How fast messages and octets come, where that is limited."""
 
 
 @cython.final
@@ -725,6 +747,7 @@ cdef class Connection(Machine):
         self.assembly = NO_FRAGMENTS
         self.outbox = NOTHING_WAITS
         self.ends = NO_END
+        self.membership = NO_TOPICS
         begin_deadline(&self.deadline, <void*>self, keepalive_due)
         # Most never have an attribute that isn't ours, and the first one brings the dictionary.
         let_dictionary_go(self)
@@ -795,6 +818,8 @@ cdef class Connection(Machine):
         cdef object high = self.common.settings.write_high, low = self.common.settings.write_low
         if high is None:
             high = self.common.settings.limits.max_outbox
+        if self.common.metered:
+            self.begin_metering()
         self.link = link
         link.own(self, &CALLS)
         link.set_write_limits(
@@ -1062,6 +1087,8 @@ cdef class Connection(Machine):
                 self.wake_reader(True)
         finally:
             self.in_batch = self.parsing = False
+        if self.sifting == METERED:
+            self.charge(size)
         if self.stopped and not self.gone:
             self.link.pause_reading()
             if self.turn_over:
@@ -1121,6 +1148,7 @@ cdef class Connection(Machine):
     cdef int stream_ended(self) except -1:
         """The peer ended its stream; without a Close frame that is abnormal (section 7.1.5)."""
         self.eof_rcvd = True
+        self.note_unsent()
         # Reading may be paused by a full inbox: what lies behind it comes first, then this end.
         if not self.drain_rest():
             self.end_put_off = True
@@ -1153,6 +1181,7 @@ cdef class Connection(Machine):
         return 0
 
     cdef int lost(self, object exc) except -1:
+        self.note_unsent()
         if not self.drain_rest():
             self.own_ends().loss_put_off = (exc,)
             return 0
@@ -1182,6 +1211,7 @@ cdef class Connection(Machine):
         self.gone = True
         self.deaf = True
         self.state = CLOSED
+        self.leave_topics()
         drop_deadline(&self.deadline)
         if self.ends is not NO_END:
             self.ends.pending_fault = None
@@ -1190,6 +1220,9 @@ cdef class Connection(Machine):
                 if timer is not None:
                     timer.drop()
             self.outbox.write_timer = self.outbox.codec_timer = None
+        if self.meter is not None and self.meter.idle_timer is not None:
+            self.meter.idle_timer.drop()
+            self.meter.idle_timer = None
         if self.deflate is not None:
             self.deflate.end()
         self.wake_reader(False)
@@ -1231,6 +1264,7 @@ cdef class Connection(Machine):
                 item = entry
                 item.fate = DROPPED
                 self.wake(item.sent)
+        self.outbox.dropped += self.outbox.waiting
         self.outbox.unawaited = self.outbox.waiting = 0
 
     def wake_drained(self):
@@ -1249,7 +1283,7 @@ cdef class Connection(Machine):
 
     cdef int on_data(self, int opcode, bint text, bint fin, object payload) except -1:
         cdef _Fragment fragment
-        if self.discarding:
+        if self.sifting and not self.passes(fin):
             return 0
         if self.endpoint is not None and self.endpoint.on_frame is not None:
             return self.lend(opcode, fin, payload)
@@ -1268,6 +1302,69 @@ cdef class Connection(Machine):
         fragment.text = text
         fragment.fin = fin
         return self.push(fragment, PyBytes_GET_SIZE(payload))
+
+    cdef int begin_metering(self) except -1:
+        """Have messages and octets counted against their rates, and silence against its limit."""
+        timeout = self.common.settings.limits.idle_timeout
+        self.sifting = METERED
+        self.meter = Meter.__new__(Meter)
+        if timeout is not None:
+            self.meter.last_message = self.common.timers.now()
+            self.meter.idle_timer = Timer(self.common.timers, self._judge_idle)
+            self.meter.idle_timer.set(self.meter.last_message + timeout)
+        return 0
+
+    cdef bint passes(self, bint whole) except -1:
+        """Whether to deliver what came; a whole message, or its end, counts against the rate."""
+        cdef Meter meter = self.meter
+        cdef double now
+        if self.sifting & DISCARDING:
+            return False
+        if not whole:
+            return True
+        now = meter.last_message = self.common.timers.now()
+        if not self.common.message_interval:
+            return True
+        meter.messages_full = max(meter.messages_full, now) + self.common.message_interval
+        if meter.messages_full - now <= self.common.message_lead + ROUNDING:
+            return True
+        rate = self.common.settings.limits.message_rate
+        exc = RateExceeded("messages", rate, "message_rate")
+        self.fault(CloseCode.POLICY_VIOLATION, "too many messages", exc)
+        return False
+
+    cdef int charge(self, Py_ssize_t octets) except -1:
+        """Count octets that were read and parsed; an unparsed rest is the application's pace."""
+        cdef Common common = self.common
+        cdef Meter meter = self.meter
+        cdef double now
+        if not common.octet_interval:
+            return 0
+        now = common.timers.now()
+        meter.octets_full = max(meter.octets_full, now) + octets * common.octet_interval
+        if meter.octets_full - now <= common.octet_lead + ROUNDING or self.deaf or self.held_up():
+            return 0
+        exc = RateExceeded("octets", common.settings.limits.octet_rate, "octet_rate")
+        return self.fault(CloseCode.POLICY_VIOLATION, "too many octets", exc)
+
+    def _judge_idle(self):
+        self.judge_idle()
+
+    cdef int judge_idle(self) except -1:
+        """Close a connection whose peer said nothing for ``idle_timeout``."""
+        cdef double now = self.common.timers.now(), due
+        timeout = self.common.settings.limits.idle_timeout
+        due = self.meter.last_message + <double>timeout
+        if self.stopped or now > due + TOO_LATE:
+            # Messages may wait where we, not the peer, have left them.
+            due = now + <double>timeout
+        if due > now:
+            self.meter.idle_timer.set(due)
+        elif self.status == OPEN and self.ends.pending_fault is None:
+            self.record(Cause.LIMIT, f"idle_timeout: no message in {timeout} seconds")
+            self.log().info("closing a connection: no message in idle_timeout of %s s", timeout)
+            self.start_close(CloseCode.POLICY_VIOLATION, "no message for too long")
+        return 0
 
     cdef bint count_fragment(self, bytes payload, bint fin) except -1:
         """Count a fragment of the message that is being received; refuse too many."""
@@ -1372,6 +1469,9 @@ cdef class Connection(Machine):
     cdef int on_fault(self, int code, str reason, object exc) except -1:
         if isinstance(exc, (PayloadTooBig, TooManyFragments)):
             self.record(Cause.LIMIT, f"max_size: {exc}", exc)
+        elif isinstance(exc, RateExceeded):
+            self.record(Cause.LIMIT, str(exc), exc)
+            self.log().warning("closing a connection with %d: %s", code, exc)
         elif code == CloseCode.INTERNAL_ERROR:
             self.record(Cause.CLOSED_HERE, f"an extension failed: {exc!r}", exc)
         else:
@@ -1401,7 +1501,7 @@ cdef class Connection(Machine):
             room = self.common.settings.limits.fragment_cost
             room = self.inbox.octets + self.inbox.count * room
             if self.common.queue_octets >= 0 and room > 2 * self.common.queue_octets:
-                self.discarding = True
+                self.sifting |= DISCARDING
                 self.logger.warning("! inbox is full while closing: what follows is discarded")
         elif (
             self.common.queue_high >= 0 and self.inbox.count >= self.common.queue_high
@@ -1846,6 +1946,33 @@ cdef class Connection(Machine):
             self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
         return self.settle()
 
+    def count_unsent(self):
+        """Count what waits to be sent; once the connection has ended, what was left then.
+
+        Returns:
+            Octets in all frames so far; how many of these the operating system took; octets in
+            messages that are not framed yet. Frames are counted from the first call on.
+        """
+        cdef Py_ssize_t waiting = self.out_size
+        self.own_outbox().counting = True
+        self.note_unsent()
+        if self.large is not None:
+            for octets in self.large:
+                waiting += PyBytes_GET_SIZE(octets)
+        if self.shared is not None:
+            waiting += PyBytes_GET_SIZE(self.shared)
+        return self.outbox.passed + waiting, self.outbox.taken, self.outbox.unframed
+
+    cdef int note_unsent(self) except -1:
+        cdef Py_ssize_t lost
+        if self.outbox.counting and not self.gone:
+            lost = self.link.lost_octets()
+            if lost < 0:
+                return 0
+            self.outbox.taken = self.outbox.passed - self.link.unsent() - lost
+            self.outbox.unframed = self.outbox.waiting + self.outbox.dropped
+        return 0
+
     cdef object drained(self):
         """Return an awaitable of the link's having room."""
         cdef _Later later
@@ -2075,6 +2202,67 @@ cdef class Connection(Machine):
             self.large.append(self.take_small())
         self.large.append(frame)
         return 0
+
+    # -- topics
+
+    cdef int leave_topics(self) except -1:
+        """Have whoever filled the slot know that nothing can be sent any more."""
+        if self.membership is not NO_TOPICS:
+            membership, self.membership = self.membership, NO_TOPICS
+            membership.leave(self)
+        return 0
+
+    def subscribe(self, topic, *, presence=None, wildcards=True):
+        """Subscribe to a topic: what is published there is sent to this connection.
+
+        Takes effect at once for what this process publishes, and for what others publish as soon
+        as they have heard of it. Closing unsubscribes.
+
+        Args:
+            topic: :class:`str`, at most ``Limits.max_topic`` octets. A name, or with wildcards
+                for whole levels: ``a/+/b`` is any one level between, ``a/#`` is ``a`` and
+                everything below.
+            presence: what others learn of this member by ``presence()``: anything that JSON can
+                tell.
+            wildcards: ``False`` to refuse a topic that has wildcards, for names that peers choose.
+
+        Returns:
+            bool: whether it was not subscribed before. If it was, nothing changes.
+
+        Raises:
+            ConnectionClosed: If the connection is closed or closing.
+            RuntimeError: If no :class:`App` or :class:`Hub` has admitted the connection.
+            TooManySubscriptions: If ``Limits.max_subscriptions`` or ``max_topics`` is reached.
+            ValueError: If that is no topic.
+        """
+        if self.status != OPEN:
+            self.check_opened()
+            raise self.closed_exception()
+        return self.membership.subscribe(self, topic, presence=presence, wildcards=wildcards)
+
+    def unsubscribe(self, topic):
+        """End a subscription.
+
+        Args:
+            topic: as it was subscribed to.
+
+        Returns:
+            bool: whether there was one.
+        """
+        return self.membership.unsubscribe(self, topic)
+
+    def is_subscribed(self, topic):
+        """Tell whether this connection is subscribed to exactly this.
+
+        Args:
+            topic: as it was subscribed to; wildcards aren't looked at.
+        """
+        return self.membership.is_subscribed(topic)
+
+    @property
+    def topics(self):
+        """All that it is subscribed to: a :class:`frozenset` of :class:`str`."""
+        return self.membership.topics()
 
     # -- the accounts
 
@@ -2316,6 +2504,8 @@ cdef class Connection(Machine):
 
     cdef int start_closing(self) except -1:
         """Begin to wait for the end; after ``close_timeout`` it is not waited for any more."""
+        if self.status != OPEN:
+            self.leave_topics()
         timeout = self.common.settings.close_timeout
         if timeout is None or self.deadline.fired == close_timed_out or self.gone:
             return 0
@@ -2403,6 +2593,20 @@ cdef class Connection(Machine):
             self.start_closing()
             self.resume_for_close()
         self.flush()
+
+    def drain_until(self, double when):
+        """Give a closing connection until then to send what waits; else ``close_timeout`` counts.
+
+        Args:
+            when: seconds of the loop's clock; the connection is cut off then in any case.
+        """
+        if self.gone or self.status == CONNECTING:
+            return
+        unsent = self.out_size or self.large is not None or self.shared is not None
+        if not unsent and not self.link.unsent() and self.deadline.fired == close_timed_out:
+            when = min(when, self.deadline.when)
+        self.deadline.fired = close_timed_out
+        self.look_at(when)
 
     def check_opened(self):
         """Refuse what only a connection can do whose opening handshake is done."""

@@ -1,4 +1,4 @@
 from duologue.connection.prepared cimport Prepared
 
 
-cpdef list fan_out(Prepared message, list connections)
+cpdef list fan_out(Prepared message, list connections, object exclude=*)

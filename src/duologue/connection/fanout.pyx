@@ -11,12 +11,13 @@ from duologue.connection.connection cimport Connection
 from duologue.connection.prepared cimport Prepared
 
 
-cpdef list fan_out(Prepared message, list connections):
+cpdef list fan_out(Prepared message, list connections, object exclude=None):
     """Offer a message to connections; those that are not open are passed over.
 
     Args:
         message: shared by all of them.
         connections: the list must not change meanwhile.
+        exclude: one of them that is passed over, if any.
 
     Returns:
         list[tuple[Connection, Exception]]: whose message could not be written, and why; ``None``
@@ -27,6 +28,8 @@ cpdef list fan_out(Prepared message, list connections):
     """
     cdef list failures = None
     for each in connections:
+        if each is exclude:
+            continue
         if not isinstance(each, Connection):
             raise TypeError(f"broadcast needs connections, not {each!r}")
         try:

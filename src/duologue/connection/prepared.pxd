@@ -5,6 +5,10 @@ cdef class Prepared:
     cdef readonly int opcode
     cdef readonly bytes payload
     cdef readonly int frames
+    # How it may wait: a policy's number, -1 for the connection's; and of which it is the newest.
+    cdef readonly int policy
+    cdef readonly object key
+    cdef readonly object subject
     cdef bytes plain
     cdef dict deflated
     cdef object recent_key

@@ -34,14 +34,23 @@ cdef class Prepared:
     Args:
         opcode: 1 for text, 2 for binary.
         payload: UTF-8 for text.
+        policy: what happens to it where the outbox is full, a number of
+            :func:`~duologue.connection.policies.number_of`; -1 for what the connection has chosen.
+        key: where it has to wait it replaces the message of the same key; ``None`` for none.
+        subject: its key where ``"newest_per_key"`` is chosen and it has no other.
 
     Attributes:
         frames: how many frames were made of it so far.
     """
 
-    def __cinit__(self, int opcode, bytes payload not None):
+    def __cinit__(
+        self, int opcode, bytes payload not None, int policy=-1, object key=None, object subject=None
+    ):
         self.opcode = opcode
         self.payload = payload
+        self.policy = policy
+        self.key = key
+        self.subject = subject
         self.account(PyBytes_GET_SIZE(payload))
 
     def __dealloc__(self):
@@ -67,15 +76,30 @@ cdef class Prepared:
             return None
         deflate.sent_apart()
         if deflate.kind is not self.recent_key:
-            if self.deflated is None:
-                self.deflated = {}
-            frame = self.deflated.get(deflate.kind)
-            if frame is None:
-                frame = self.make(FIN | RSV1 | self.opcode, deflate.compress_apart(self.payload))
-                self.deflated[deflate.kind] = frame
+            self.recent = self.pack(deflate)
             self.recent_key = deflate.kind
-            self.recent = frame
         return self.recent
+
+    def pack(self, PerMessageDeflate deflate not None):
+        """Return the compressed frame that codecs like this one share, made now at the latest.
+
+        For processes to hand each other: :meth:`unpack` takes it there.
+        """
+        if self.deflated is None:
+            self.deflated = {}
+        frame = self.deflated.get(deflate.kind)
+        if frame is None:
+            frame = self.make(FIN | RSV1 | self.opcode, deflate.compress_apart(self.payload))
+            self.deflated[deflate.kind] = frame
+        return frame
+
+    def unpack(self, PerMessageDeflate deflate not None, bytes frame not None):
+        """Note the compressed frame that :meth:`pack` made of the same message for such codecs."""
+        if self.deflated is None:
+            self.deflated = {}
+        if deflate.kind not in self.deflated:
+            self.deflated[deflate.kind] = frame
+            self.account(PyBytes_GET_SIZE(frame))
 
     cdef bytes join(self, bytes before, bytes frame):
         """Return one of this message's frames behind what the connection sends before.

@@ -61,6 +61,8 @@ class Settings:
         ping_timeout: seconds, ``None`` to never give up on a silent peer.
         close_timeout: seconds for the closing handshake, ``None`` for any time.
         logger: where connections log.
+        any_close_code: whether the peer may close with codes that have no meaning, as browsers
+            have it.
         common: what their connections share in compiled form, of the loop that used it last.
     """
 
@@ -76,6 +78,7 @@ class Settings:
     ping_timeout: float | None = None
     close_timeout: float | None = None
     logger: LoggerLike = field(default_factory=lambda: logging.getLogger("duologue"))
+    any_close_code: bool = False
     common: object = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod

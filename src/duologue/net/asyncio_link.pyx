@@ -134,6 +134,10 @@ cdef class _AsyncioLink(Link):
     cdef Py_ssize_t unsent(self) except -1:
         return 0 if self.gone else self.transport.get_write_buffer_size()
 
+    cdef Py_ssize_t lost_octets(self) except? -2:
+        # A transport that fails empties its buffer before it says so.
+        return -1 if self.ending() else 0
+
     cdef int end(self) except -1:
         if self.ending():
             return 0

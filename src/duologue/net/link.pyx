@@ -20,7 +20,7 @@ inside a call only as its last act. A link holds its owner and lets it go when i
 Knows nothing of HTTP or WebSocket.
 """
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from duologue.base.accounts cimport totals
 
@@ -78,6 +78,10 @@ cdef class Link:
         """Octets queued that the operating system has not taken yet."""
         raise NotImplementedError
 
+    cdef Py_ssize_t lost_octets(self) except? -2:
+        """Octets that were queued when the link failed or was dropped; -1 if it can't tell."""
+        return 0
+
     cdef int end(self) except -1:
         """End our stream after what is queued, and go on reading where the link can do that."""
         raise NotImplementedError
@@ -130,6 +134,14 @@ cdef class Link:
     def resume(self):
         """Read again."""
         self.resume_reading()
+
+    def deliver(self, bytes octets):
+        """Give octets to the owner as if they came now: for who read them in its place."""
+        owner = self.owner
+        if owner is not None:
+            self.calls.received(
+                <void*>owner, <const uint8_t*>PyBytes_AS_STRING(octets), len(octets)
+            )
 
     def unsent_octets(self):
         """Octets queued that the operating system has not taken yet."""

@@ -9,6 +9,8 @@ cdef class Backlog:
     # Octets of its first object that are sent already.
     cdef Py_ssize_t offset
     cdef Py_ssize_t queued
+    # What was queued when the link failed or was dropped.
+    cdef Py_ssize_t dropped
     # Addresses, once there is no socket to ask.
     cdef tuple names
     # Why nothing can be sent any more, while there may be something to read.

@@ -17,6 +17,7 @@ cimport cython
 
 import os
 import socket
+import weakref
 from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -219,7 +220,9 @@ cdef class SocketLink(Link):
         if number != EPIPE and number != ECONNRESET or self.eof or not self.watching:
             return self.drop(failure)
         self.broken = True
+        dropped = self.queued()
         self.backlog = Backlog.__new__(Backlog)
+        self.backlog.dropped = dropped
         self.backlog.failure = failure
         self.account(0)
         # The end is reported as an event like any other, also to a link that has paused.
@@ -370,6 +373,9 @@ cdef class SocketLink(Link):
     cdef Py_ssize_t unsent(self) except -1:
         return self.queued()
 
+    cdef Py_ssize_t lost_octets(self) except? -2:
+        return 0 if self.backlog is None else self.backlog.dropped
+
     cdef int end(self) except -1:
         if self.gone or self.end_wanted or self.close_wanted:
             return 0
@@ -398,7 +404,9 @@ cdef class SocketLink(Link):
         self.gone = True
         if self.broken and exc is None:
             exc = self.backlog.failure
+        dropped = self.queued() + self.lost_octets()
         self.backlog = Backlog.__new__(Backlog)
+        self.backlog.dropped = dropped
         self.account(0)
         if self.watching:
             self.poller.forget(self.fd)
@@ -417,6 +425,10 @@ cdef class SocketLink(Link):
         """Give the link up after its owner raised ``exc``."""
         self.drop(exc)
 
+    def rename(self, sockname, peername):
+        """Tell other addresses from now on: those of the connection in front of a proxy."""
+        renamed[self] = (sockname, peername)
+
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
         # More than 4 GiB are too much for any socket, so that is what "no limit" comes to.
         self.high = <uint32_t>min(high, MOST)
@@ -427,11 +439,17 @@ cdef class SocketLink(Link):
         if name != "peername" and name != "sockname":
             return None
         of_peer = name == "peername"
+        if renamed and self in renamed:
+            return renamed[self][of_peer]
         if self.fd >= 0:
             return readable(address_of(self.fd, of_peer))
         if self.backlog is None or self.backlog.names is None:
             return None
         return readable(self.backlog.names[of_peer])
+
+
+# Beside the links, since few have other addresses and each octet of a link counts.
+cdef object renamed = weakref.WeakKeyDictionary()
 
 
 cdef object address_of(int fd, bint of_peer):

@@ -35,6 +35,8 @@ cdef class TlsLink(Link):
     cdef object queue
     cdef Py_ssize_t offset
     cdef Py_ssize_t queued
+    # What was queued when everything was let go.
+    cdef Py_ssize_t let_go
     cdef Py_ssize_t high
     cdef Py_ssize_t low
     cdef bint blocked

@@ -525,6 +525,9 @@ cdef class TlsLink(Link):
     cdef Py_ssize_t unsent(self) except -1:
         return self.queued + self.inner.unsent()
 
+    cdef Py_ssize_t lost_octets(self) except? -2:
+        return self.let_go + self.inner.lost_octets()
+
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
         self.high = high
         self.low = low
@@ -597,6 +600,7 @@ cdef class TlsLink(Link):
         self.opened = self.failed = None
         self.queue = None
         self.kept = None
+        self.let_go += self.queued
         self.queued = 0
         self.clear_deadline()
         return self.account_all()

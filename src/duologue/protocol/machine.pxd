@@ -15,6 +15,8 @@ cdef class Terms:
     # Limits; -1 stands for none.
     cdef Py_ssize_t max_message
     cdef Py_ssize_t max_fragment
+    # Whether the peer may close with codes that have no meaning.
+    cdef bint any_close_code
     cdef object logger
 
     cdef Terms copy(self)

@@ -184,6 +184,7 @@ cdef class Terms:
         cdef Terms terms = Terms.__new__(Terms)
         terms.max_message = self.max_message
         terms.max_fragment = self.max_fragment
+        terms.any_close_code = self.any_close_code
         terms.logger = self.logger
         return terms
 
@@ -906,8 +907,13 @@ cdef class Machine:
     cdef int close_read(self, bytes payload) except -1:
         """Take the peer's Close frame and answer it (sections 5.5.1 and 7.1.2)."""
         try:
-            # What nearly all of them say.
-            close = Close(1000, "") if payload == NORMAL_CLOSURE else Close.parse(payload)
+            if payload == NORMAL_CLOSURE:
+                # What nearly all of them say.
+                close = Close(1000, "")
+            elif self.terms.any_close_code:
+                close = Close.parse_any(payload)
+            else:
+                close = Close.parse(payload)
         except UnicodeDecodeError as exc:
             return self.fault(
                 CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}", exc

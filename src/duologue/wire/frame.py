@@ -26,6 +26,7 @@ from duologue.base.exceptions import ProtocolError
 from duologue.base.types import BytesLike
 from duologue.base.vocabulary import (
     CTRL_OPCODES,
+    LOCAL_CLOSE_CODES,
     CloseCode,
     Opcode,
     explain_close_code,
@@ -203,13 +204,31 @@ class Close:
             ProtocolError: If it is one octet long, or has a code that must not be sent.
             UnicodeDecodeError: If the reason is not UTF-8.
         """
+        close = cls.parse_any(data)
+        if data:
+            close.check()
+        return close
+
+    @classmethod
+    def parse_any(cls, data: BytesLike) -> Self:
+        """Read the payload of a Close frame as browsers do, which take codes without a meaning.
+
+        Args:
+            data: The unmasked payload; nothing at all means code 1005.
+
+        Raises:
+            ProtocolError: If it is one octet long, or has one of the codes that only describe an
+                end.
+            UnicodeDecodeError: If the reason is not UTF-8.
+        """
         octets = bytes(data)
         if not octets:
             return cls(CloseCode.NO_STATUS_RCVD, "")
         if len(octets) < 2:
             raise ProtocolError("close frame too short")
         close = cls(int.from_bytes(octets[:2]), octets[2:].decode())
-        close.check()
+        if close.code in LOCAL_CLOSE_CODES:
+            raise ProtocolError(f"invalid status code: {int(close.code)}")
         return close
 
     def serialize(self) -> bytes:

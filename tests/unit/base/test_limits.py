@@ -7,10 +7,13 @@ import re
 import pytest
 
 from duologue.base.limits import DEFAULT_LIMITS, Limits
+from duologue.base.rates import Rate
 
 FIELDS = [field.name for field in dataclasses.fields(Limits)]
+RATES = ["message_rate", "octet_rate"]
 SECONDS = [f.name for f in dataclasses.fields(Limits) if isinstance(f.default, float)]
-COUNTS = [name for name in FIELDS if name not in SECONDS]
+SECONDS += ["idle_timeout"]
+COUNTS = [name for name in FIELDS if name not in (*SECONDS, *RATES)]
 ZERO = ["max_body", "max_size", "fragment_cost", "write_limit", "max_redirects"]
 ZERO += ["compress_threshold"]
 NEVER_NONE = ["fragment_cost", "compress_threshold"]
@@ -37,7 +40,16 @@ def test_defaults():
         "write_timeout": 60.0,
         "keep_alive_timeout": 5.0,
         "compress_threshold": 1024,
+        "message_rate": None,
+        "octet_rate": None,
+        "idle_timeout": None,
         "codec_idle": 10.0,
+        "max_topic": 1024,
+        "max_subscriptions": 10_000,
+        "max_topics": 1_000_000,
+        "max_backlog": 67_108_864,
+        "request_timeout": 5.0,
+        "lease": 10.0,
     }
 
 
@@ -75,6 +87,18 @@ def test_zero_is_a_value_or_an_error_but_never_infinity(name):
 def test_negative_values_are_refused(name):
     with pytest.raises(ValueError, match=f"{name} must be"):
         Limits(**{name: -1})
+
+
+@pytest.mark.parametrize("name", RATES)
+def test_rates(name):
+    assert getattr(Limits(**{name: 5}), name) == Rate(5)
+    assert getattr(Limits(**{name: Rate(5, 60)}), name) == Rate(5, 60)
+    for value in ("1", True, b"1", (1, 2)):
+        with pytest.raises(TypeError, match=f"{name} must be a Rate"):
+            Limits(**{name: value})
+    for value in (math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"{name} must be more than 0"):
+            Limits(**{name: value})
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -154,6 +154,20 @@ def test_close_parses(octets, close):
         assert close.serialize() == octets
 
 
+@pytest.mark.parametrize("code", [0, 999, 1004, 1016, 2999, 5000, 65535])
+def test_close_parses_any_code_if_asked_to(code):
+    octets = code.to_bytes(2) + b"why"
+    assert Close.parse_any(octets) == Close(code, "why")
+    with pytest.raises(ProtocolError):
+        Close.parse(octets)
+
+
+@pytest.mark.parametrize("octets", [b"\x03\xed", b"\x03\xee", b"\x03\xf7", b"a"])
+def test_close_never_parses_codes_that_describe_an_end(octets):
+    with pytest.raises(ProtocolError):
+        Close.parse_any(octets)
+
+
 @pytest.mark.parametrize(
     ("octets", "error"),
     [

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what some tests need and pip cannot install: a browser, Node.js, curl, openssl, proxies to
-# stand before servers and clients, and the headers that the bench's load generator is built with.
+# stand before servers and clients, a server to be compared with, and the headers that the bench's
+# load generator is built with.
 #
 # On Debian and Ubuntu as root the missing ones are installed. Elsewhere they are listed, and the
 # tests that need them are left out; with CI=true anything missing is an error.
@@ -10,6 +11,7 @@ declare -A package=(
     [chromium]=chromium [node]=nodejs [npm]=npm [curl]=curl [openssl]=openssl [cc]=gcc
     [openssl/ssl.h]=libssl-dev [zlib.h]=zlib1g-dev [nginx]=nginx [haproxy]=haproxy
     [squid]=squid [tinyproxy]=tinyproxy [microsocks]=microsocks [danted]=dante-server
+    [websocketd]=websocketd
 )
 # Where Debian has servers; not on everybody's PATH.
 PATH=$PATH:/usr/sbin

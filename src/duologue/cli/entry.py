@@ -18,7 +18,7 @@ from duologue.version import version
 __all__ = ["main"]
 
 
-_COMMANDS = ("connect", "serve", "demo", "bench")
+_COMMANDS = ("connect", "serve", "run", "demo", "bench")
 
 
 def _parser(commands: Sequence[str]) -> argparse.ArgumentParser:

@@ -1,0 +1,217 @@
+"""The web site of ``duologue run``: what answers requests and serves the WebSockets that open.
+
+:class:`Site` has the hooks that :func:`duologue.serve` takes, and the count of programs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from duologue.asyncio.server import ServerConnection
+from duologue.datastructures import Headers
+from duologue.frontends.websocketd import cgi, console, deciding, environment, static
+from duologue.frontends.websocketd.config import Config
+from duologue.frontends.websocketd.hook import run_hook
+from duologue.frontends.websocketd.log import Log
+from duologue.frontends.websocketd.program import Program
+from duologue.frontends.websocketd.session import Session
+from duologue.frontends.websocketd.share import Shared
+from duologue.frontends.websocketd.visit import Visit, wants_websocket
+from duologue.frontends.websocketd.warden import Warden
+from duologue.http11 import Request, Response
+
+__all__ = ["Site"]
+
+LOOKUP_TIMEOUT = 5.0
+"""Seconds that the search for a client's name may take."""
+
+
+class Site:
+    """All that is served.
+
+    Args:
+        config: What, and how.
+        log: Of the server.
+        environ: Our own environment.
+    """
+
+    def __init__(self, config: Config, log: Log, environ: Mapping[str, str] = os.environ) -> None:
+        self.config = config
+        self.log = log
+        self.running = 0
+        """Programs that run or are about to."""
+        self.warden = Warden()
+        self._given = environment.passed(config.pass_env, environ)
+        self._console = console.load() if config.dev_console else None
+        self._shared = Shared(config, self._launch_shared, log) if config.share else None
+
+    @property
+    def full(self) -> bool:
+        """Whether no further program may be started."""
+        return self.config.max_forks is not None and self.running >= self.config.max_forks
+
+    # -- hooks of the server
+
+    async def process_request(
+        self, connection: ServerConnection, request: Request
+    ) -> Response | None:
+        """Answers a request, or lets a WebSocket open."""
+        visit = _visit(connection, request, self.config.tls)
+        if self.config.reverse_lookup:
+            visit.remote_host = await _look_up(visit.remote_address)
+        # A program that all clients share runs anyway.
+        full = self.full and self._shared is None
+        decision = deciding.decide(self.config, visit, full)
+        if isinstance(decision, deciding.Program):
+            connection.visit = visit  # type: ignore[attr-defined]
+            connection.program = decision  # type: ignore[attr-defined]
+            return None
+        if isinstance(decision, deciding.Refusal):
+            return self._refuse(decision, visit)
+        response = await self._answer(decision, visit)
+        for name, value in (*self.config.headers, *self.config.headers_http):
+            response.headers[name] = value
+        return response
+
+    async def _answer(
+        self,
+        decision: deciding.CgiScript | deciding.StaticFile | deciding.Console,
+        visit: Visit,
+    ) -> Response:
+        log = self.log.about(url=visit.url)
+        if isinstance(decision, deciding.Console):
+            log("access", "http", "DEVCONSOLE")
+            assert self._console is not None
+            return self._console.answer()
+        if isinstance(decision, deciding.StaticFile):
+            log("access", "http", "STATIC")
+            return await asyncio.to_thread(static.respond, decision.path, visit.request, visit.path)
+        log.known["cgiscript"] = decision.path
+        log("access", "http", "CGI")
+        self.running += 1
+        try:
+            return await cgi.run(visit, decision.path, self._given, log, self.warden)
+        finally:
+            self.running -= 1
+
+    def _refuse(self, refusal: deciding.Refusal, visit: Visit) -> Response:
+        log = self.log.about(url=visit.url)
+        if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+            upgrade = wants_websocket(visit.request)
+            text = "Max of possible forks already active, upgrade rejected"
+            if not upgrade:
+                text = "Fork not allowed since maxforks amount has been reached. CGI was not run."
+            log("error", "http", text)
+        if refusal.upgrade:
+            log.known |= {"id": visit.id, "remote": visit.remote_host}
+            more = {"command": refusal.command, "origin": refusal.origin}
+            log.known |= {name: value for name, value in more.items() if value}
+        for line in refusal.why:
+            log("access", "session" if refusal.upgrade else "http", line)
+        kind = "text/html" if refusal.status == HTTPStatus.MOVED_PERMANENTLY else "text/plain"
+        headers = Headers([("Content-Type", f"{kind}; charset=utf-8"), *refusal.headers])
+        if kind == "text/plain":
+            headers["X-Content-Type-Options"] = "nosniff"
+        if not refusal.upgrade:
+            for name, value in (*self.config.headers, *self.config.headers_http):
+                headers[name] = value
+        phrase = HTTPStatus(refusal.status).phrase
+        return Response(refusal.status, phrase, headers, refusal.body.encode())
+
+    def process_response(
+        self, connection: ServerConnection, request: Request, response: Response
+    ) -> Response | None:
+        """Adds header fields to a 101, and takes a place for its program."""
+        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            return None
+        if self._shared is None:
+            if self.full:
+                return self._refuse(deciding.TOO_MANY, connection.visit)  # type: ignore[attr-defined]
+            self.running += 1
+        for name, value in (*self.config.headers, *self.config.headers_ws):
+            response.headers[name] = value
+        return None
+
+    async def handler(self, connection: ServerConnection) -> None:
+        """Serves a WebSocket that is open."""
+        visit: Visit = connection.visit  # type: ignore[attr-defined]
+        program: deciding.Program = connection.program  # type: ignore[attr-defined]
+        log = self.log.about(
+            url=visit.url,
+            id=visit.id,
+            remote=visit.remote_host,
+            command=program.command[0],
+            origin=_origin(visit),
+        )
+        log("access", "session", "CONNECT")
+        variables = environment.variables(
+            visit, program.script_name, program.path_info, self._given, strict=self.config.strict
+        )
+        self._show(variables, log)
+        status: int | None = None
+        try:
+            if self._shared is not None:
+                await self._shared.serve(connection, visit)
+                return
+
+            def launch(log: Log) -> Program:
+                return self._launch(program.command, variables, log)
+
+            status = await Session(connection, self.config, launch, log).run()
+        finally:
+            if self._shared is None:
+                self.running -= 1
+            log("access", "session", "DISCONNECT")
+            if self.config.exit_hook:
+                await run_hook(self.config.exit_hook, variables, connection, status, log)
+
+    def _show(self, variables: Mapping[str, str], log: Log) -> None:
+        """Log the environment of a program."""
+        if not log.shows("debug"):
+            return
+        for name, value in variables.items():
+            kind = "Header variable" if name.startswith("HTTP_") else "Std. variable:"
+            kind = "Parent envvar:" if name in self._given else kind
+            log("debug", "env", f"{kind} {name}={value}")
+
+    # -- programs
+
+    def _launch(self, command: tuple[str, ...], variables: Mapping[str, str], log: Log) -> Program:
+        return Program(command, variables, log, strict=self.config.strict, warden=self.warden)
+
+    def _launch_shared(self, log: Log) -> Program:
+        variables = {"SERVER_SOFTWARE": environment.SOFTWARE, **self._given}
+        variables["GATEWAY_INTERFACE"] = "CGI/1.1"
+        return self._launch(self.config.command, variables, log)
+
+    async def close(self) -> None:
+        """Ends what is left; all sessions are over by now."""
+        if self._shared is not None:
+            await self._shared.close()
+        self.warden.close()
+
+
+def _origin(visit: Visit) -> str:
+    origin = visit.origin
+    return "file:" if origin in (None, "", "null") else str(origin)
+
+
+def _visit(connection: ServerConnection, request: Request, tls: bool) -> Visit:
+    address = connection.remote_address
+    if isinstance(address, tuple):
+        return Visit(request, tls, str(address[0]), str(address[1]))
+    return Visit(request, tls, "unix-socket", "")
+
+
+async def _look_up(address: str) -> str:
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(LOOKUP_TIMEOUT):
+            flags = socket.NI_NAMEREQD
+            return (await loop.getnameinfo((address, 0), flags))[0]
+    return address

@@ -16,7 +16,8 @@ from .imports import Import, circles, files, imports, module_name
 SOURCE = Path(__file__).parents[2] / "src"
 PACKAGE = SOURCE / "duologue"
 
-FLOORS = {
+# Floor 6 has an order of its own: see docs/decisions/0015-app-above-asgi.md.
+FLOORS: dict[str, float] = {
     "base": 0,
     "wire": 1,
     "protocol": 2,
@@ -25,12 +26,13 @@ FLOORS = {
     "hub": 5,
     "client": 6,
     "server": 6,
-    "asgi": 6,
+    "asgi": 6.2,
+    "app": 6.4,
     "frontends": 7,
     "cli": 8,
     "testing": 8,
 }
-# What stands beside the floors is for the floors above 6: they use public names.
+# What stands beside the floors is for the floors above these: they use public names.
 FACADE = 6.5
 NO_FACADE = {"duologue.version": 0.0}  # a literal, which every floor may name
 WITHOUT_IO = {"asyncio", "select", "selectors", "socket", "ssl", "threading"}
@@ -156,6 +158,8 @@ def house(root: Path, contents: dict[str, str]) -> list[Import]:
         ("wire/frame.py", "from duologue.exceptions import ProtocolError"),
         ("wire/frame.py", "import duologue"),
         ("client/a.py", "from duologue.server import b"),
+        ("server/a.py", "from duologue.asgi import b"),
+        ("asgi/a.py", "from duologue.app import b"),
         ("wire/octets.pyx", "from duologue.net.link cimport Link"),
         ("wire/octets.pxd", "cimport duologue.net.link"),
         ("base/a.pyx", "from duologue.wire.octets cimport (\n    f,\n    g,\n)"),

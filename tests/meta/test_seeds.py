@@ -18,6 +18,12 @@ ROWS = [
     for text, (first, last) in LAST.items()
     for number in range(first, last + 1)
 ]
+#: Rows that say nothing of the browser's API: of servers, of installing, of other front-ends.
+NOT_OF_THE_CLIENT = {
+    *("S0-03", "S1-05", "S1-06", "S1-12", "S1-13", "S3-00", "S3-01"),
+    *(f"S4-{number}" for number in range(14, 22)),
+}
+CLIENT_TESTS = "tests/unit/client/browser/"
 NOT_YET = "**not yet**: "
 NOTHING = "**nothing to show**: "
 
@@ -72,6 +78,12 @@ def test_what_a_row_names_exists(row: str, cell: str) -> None:
         assert [name for name in quoted(cell.removeprefix(NOT_YET)) if exists(name)] == []
     else:
         assert [name for name in quoted(cell) if not exists(name)] == []
+
+
+@pytest.mark.parametrize(("row", "cell"), [(row, cell) for row, _, cell in table()])
+def test_every_row_about_the_client_has_a_test_in_python(row: str, cell: str) -> None:
+    named = any(name.startswith(CLIENT_TESTS) and "::" in name for name in cell.split("`"))
+    assert named == (row not in NOT_OF_THE_CLIENT)
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+from typing import Any
 
+from duologue.app.application import App
 from duologue.base.limits import DEFAULT_LIMITS
-from duologue.cli import listening, targets, values
+from duologue.cli import applications, certificates, targets, values
+from duologue.cli.failure import Failure
 from duologue.cli.serving import run_until_stopped
 from duologue.cli.terminal import escape, say
 
@@ -19,7 +22,8 @@ The first line printed is the URL.
 targets:
   echo              sends every message back; its page is for trying it in a browser
   chat              sends every text to everybody
-  module:attribute  a handler: an async function that takes the connection
+  module:attribute  a handler: an async function that takes the connection;
+                    an App, or any ASGI application (FastAPI, Starlette, ...)
 """
 
 
@@ -31,24 +35,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """
     parser = subparsers.add_parser(
         "serve",
-        help="serve the echo, the chat or your own handler",
+        help="serve the echo, the chat, your own handler or application",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("target", metavar="TARGET", help="echo, chat or module:attribute")
     _add_place(parser)
-    _add_tls(parser)
+    certificates.add_arguments(parser)
     parser.add_argument(
         "--max-size",
         metavar="BYTES",
         type=values.size,
-        default=DEFAULT_LIMITS.max_size,
-        help="largest message accepted; 'none' lifts the limit (default: %(default)s)",
+        default=...,
+        help="largest message accepted; 'none' lifts the limit "
+        f"(default: {DEFAULT_LIMITS.max_size})",
     )
     parser.add_argument(
         "--no-compression", action="store_true", help="don't negotiate permessage-deflate"
     )
+    applications.add_arguments(parser)
     parser.add_argument("--greeting", metavar="TEXT", help="what the echo says first")
     parser.add_argument(
         "--log-level",
@@ -73,13 +79,6 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fd", metavar="N", type=int, help="inherited socket to listen on instead")
 
 
-def _add_tls(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--ssl-certfile", metavar="FILE", help="certificate chain; turns on TLS")
-    parser.add_argument(
-        "--ssl-keyfile", metavar="FILE", help="private key, unless the certificate's file has it"
-    )
-
-
 def run(arguments: argparse.Namespace) -> int:
     """Serves until a signal comes.
 
@@ -94,23 +93,38 @@ def run(arguments: argparse.Namespace) -> int:
         SystemExit: With code 2 if the arguments contradict each other.
     """
     _check(arguments)
+
+    def announce(url: str) -> None:
+        say(url)
+        # Not earlier: nothing is to be printed before the URL.
+        _set_up_log(arguments)
+
+    if arguments.workers > 1:
+        if arguments.target in ("echo", "chat"):
+            applications.refuse_arguments(arguments)
+        return applications.run_applications(
+            lambda: _only_application(arguments),
+            arguments,
+            announce,
+            lambda: _set_up_log(arguments),
+        )
+    app = _application(arguments)
+    if app is not None:
+        applications.run_application(app, arguments, announce)
+        return 0
+    applications.refuse_arguments(arguments)
     if arguments.host is None:
         arguments.host = "127.0.0.1"
     if arguments.port is None:
         arguments.port = 8001 if arguments.target == "chat" else 8000
 
-    def announce(url: str) -> None:
-        say(url)
-        # Not earlier: nothing is to be printed before the URL.
-        _log_from(arguments.log_level or ("error" if arguments.quiet else "info"))
-
-    tls = listening.tls_context(arguments.ssl_certfile, arguments.ssl_keyfile)
+    tls = certificates.server_tls(arguments)
     run_until_stopped(
         _service(arguments),
         arguments,
         announce,
         tls=tls,
-        max_size=arguments.max_size,
+        max_size=DEFAULT_LIMITS.max_size if arguments.max_size is ... else arguments.max_size,
         compression=None if arguments.no_compression else "deflate",
     )
     return 0
@@ -121,12 +135,27 @@ def _check(arguments: argparse.Namespace) -> None:
     tcp = arguments.host is not None or arguments.port is not None
     if (arguments.uds is not None) + (arguments.fd is not None) + tcp > 1:
         error("--uds, --fd and --host/--port exclude each other")
-    if arguments.ssl_keyfile is not None and arguments.ssl_certfile is None:
-        error("--ssl-keyfile needs --ssl-certfile")
     if arguments.greeting is not None and arguments.target != "echo":
         error("--greeting is for the echo only")
     if arguments.target not in ("echo", "chat") and not targets.is_target(arguments.target):
         error(f"TARGET must be echo, chat or module:attribute, not {arguments.target!r}")
+
+
+def _application(arguments: argparse.Namespace) -> App | None:
+    """Returns the application to serve, ``None`` if the target is none."""
+    if arguments.target in ("echo", "chat"):
+        return None
+    value = targets.attribute(arguments.target)
+    if isinstance(value, App):
+        if arguments.max_size is not ... or arguments.no_compression:
+            arguments.parser.error("--max-size and --no-compression are for the App to set")
+        return value
+    if not applications.is_asgi(value):
+        return None
+    options: dict[str, Any] = {} if arguments.max_size is ... else {"max_size": arguments.max_size}
+    return applications.hosted(
+        value, compression=None if arguments.no_compression else "deflate", **options
+    )
 
 
 def _service(arguments: argparse.Namespace) -> targets.Service:
@@ -137,7 +166,17 @@ def _service(arguments: argparse.Namespace) -> targets.Service:
     return targets.imported(arguments.target)
 
 
-def _log_from(level: str) -> None:
+def _only_application(arguments: argparse.Namespace) -> App:
+    """Returns the application; a handler is none."""
+    app = _application(arguments)
+    if app is None:
+        applications.refuse_arguments(arguments)
+        raise Failure(f"{arguments.target} is no application")
+    return app
+
+
+def _set_up_log(arguments: argparse.Namespace) -> None:
+    level: str = arguments.log_level or ("error" if arguments.quiet else "info")
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

@@ -22,7 +22,7 @@ from duologue.frontends.chat import Chat
 from duologue.frontends.echo import Echo
 from duologue.http11 import Request, Response
 
-__all__ = ["Service", "chat", "echo", "imported", "is_target"]
+__all__ = ["Service", "attribute", "chat", "echo", "imported", "is_target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,25 @@ def chat(log: Callable[[str], object]) -> Service:
     return Service(room.handler, listening=room.listening)
 
 
+def attribute(target: str) -> object:
+    """Imports what a target names, looking in the current directory first.
+
+    Args:
+        target: ``module:attribute``, see :func:`is_target`.
+
+    Raises:
+        Failure: If it can't be imported.
+    """
+    module_name, _, names = target.partition(":")
+    value: object = _module(module_name)
+    for name in names.split("."):
+        try:
+            value = getattr(value, name)
+        except AttributeError:
+            raise Failure(f"module {module_name!r} has no attribute {names!r}") from None
+    return value
+
+
 def imported(target: str) -> Service:
     """Imports a handler, looking in the current directory first.
 
@@ -80,13 +99,7 @@ def imported(target: str) -> Service:
     Raises:
         Failure: If it can't be imported or isn't a handler.
     """
-    module_name, _, attribute = target.partition(":")
-    value: object = _module(module_name)
-    for name in attribute.split("."):
-        try:
-            value = getattr(value, name)
-        except AttributeError:
-            raise Failure(f"module {module_name!r} has no attribute {attribute!r}") from None
+    value = attribute(target)
     if isinstance(value, type) and issubclass(value, Endpoint):
         value = _made(target, value)
     if not isinstance(value, Endpoint):

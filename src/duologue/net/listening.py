@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import socket
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duologue.base.types import PathLike
 from duologue.net.dialling import refuse_options
@@ -21,6 +22,16 @@ BACKLOG = 100
 """Connections that wait in the kernel to be accepted, as in asyncio."""
 
 
+class Preambles(Protocol):
+    """Reads the octets before a link's own, such as those of the PROXY protocol."""
+
+    def accept(self, link: Any, opened: Callable[[Any], None]) -> None:
+        """Own a link that was just accepted, and pass it on to ``opened`` afterwards."""
+
+    def close(self) -> None:
+        """Break off what is under way."""
+
+
 class EngineServer:
     """What listens for the engine; the part of :class:`asyncio.Server` that servers use.
 
@@ -30,6 +41,7 @@ class EngineServer:
         opened: called with each new link; must give it an owner.
         backlog: connections that wait in the kernel.
         tls: of each connection, which is then opened when its handshake is done.
+        preambles: reads what comes before everything else on each connection.
     """
 
     def __init__(
@@ -39,6 +51,7 @@ class EngineServer:
         opened: Callable[[Link], None],
         backlog: int = BACKLOG,
         tls: TlsOptions | None = None,
+        preambles: Preambles | None = None,
     ) -> None:
         # Compiled on Linux only.
         from duologue.net.listener import Listener
@@ -47,6 +60,9 @@ class EngineServer:
         self._sockets = list(sockets)
         self._handshakes = None if tls is None else Handshakes(loop, tls, opened)
         accept = opened if self._handshakes is None else self._handshakes.accept
+        self._preambles = preambles
+        if preambles is not None:
+            accept = functools.partial(preambles.accept, opened=accept)
         self._listeners = [Listener(loop, sock, accept) for sock in self._sockets]
         self._backlog = backlog
         self._serving = False
@@ -81,6 +97,8 @@ class EngineServer:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        if self._preambles is not None:
+            self._preambles.close()
         if self._handshakes is not None:
             self._handshakes.close()
 
@@ -195,11 +213,12 @@ async def listen(
     host: str | Sequence[str] | None,
     port: int | None,
     *,
-    sock: socket.socket | None = None,
+    sock: socket.socket | Sequence[socket.socket] | None = None,
     unix: bool = False,
     path: PathLike | None = None,
     backlog: int = BACKLOG,
     start_serving: bool = True,
+    preambles: Preambles | None = None,
     **options: Any,
 ) -> EngineServer:
     """Listen on the engine's own sockets; options are those of asyncio's ``create_server``.
@@ -209,11 +228,12 @@ async def listen(
         opened: called with each new link; must give it an owner.
         host: see :func:`bind`.
         port: see :func:`bind`.
-        sock: a bound socket to listen on instead.
+        sock: a bound socket to listen on instead, or several.
         unix: whether to listen on a Unix socket at ``path``.
         path: of the Unix socket.
         backlog: connections that wait in the kernel to be accepted.
         start_serving: ``False`` to bind only.
+        preambles: reads what comes before everything else on each connection.
         **options: see :func:`bind` and :func:`~duologue.net.tls.take_tls_options`.
 
     Returns:
@@ -229,8 +249,9 @@ async def listen(
         if host is not None or port is not None or path is not None:
             raise ValueError("sock can not be combined with host, port or path")
         refuse_options(options)
-        sock.setblocking(False)
-        sockets = [sock]
+        sockets = [sock] if isinstance(sock, socket.socket) else list(sock)
+        for each in sockets:
+            each.setblocking(False)
     elif unix:
         if path is None:
             raise ValueError("path was not specified, and no sock specified")
@@ -238,7 +259,7 @@ async def listen(
         sockets = [bind_unix(path)]
     else:
         sockets = await bind(loop, host, port, **options)
-    server = EngineServer(loop, sockets, opened, backlog, tls)
+    server = EngineServer(loop, sockets, opened, backlog, tls, preambles)
     if start_serving:
         try:
             await server.start_serving()

@@ -9,8 +9,10 @@ Invariants:
 - The next request isn't looked at before the one handed out is answered, so pipelined requests are
   answered in order; what arrives meanwhile waits unparsed, and `wants_data` turns false above
   `Limits.max_head`.
-- A request is handed out when its body has arrived. Bodies are dropped: nothing here needs them.
-  One above `Limits.max_body` is refused before it is read.
+- A request is handed out when its body has arrived, and the body is dropped. One above
+  `Limits.max_body` is refused before it is read. With `streaming` a request is handed out when its
+  head has arrived; `read_body` gives the parts, and what of it isn't read is skipped up to
+  `MAX_SKIPPED` octets, else nothing follows the answer.
 - After a refusal, an answer with `Connection: close`, an HTTP/1.0 request or an upgrade, no further
   request is parsed, because where it would begin is no longer certain.
 - Every answer says where it ends: `Content-Length`, or no body by definition.
@@ -25,8 +27,9 @@ import dataclasses
 
 from duologue.base.exceptions import InvalidHandshake, InvalidMessage
 from duologue.base.limits import DEFAULT_LIMITS, Limits
+from duologue.protocol.incoming import IncomingBody
+from duologue.protocol.outgoing import OutgoingBody
 from duologue.protocol.reply import http_date, rejection
-from duologue.wire.body import Body, ChunkedBody, SizedBody
 from duologue.wire.grammar import parse_connection
 from duologue.wire.headers import Headers
 from duologue.wire.http11 import Request, RequestParser, Response
@@ -54,14 +57,21 @@ class ServerExchange:
     Args:
         limits: `max_line`, `max_headers` and `max_head` bound a request's head, `max_body` its
             body.
+        streaming: Hand out requests before their bodies, which `read_body` reads.
+
+    Attributes:
+        received: Octets that `receive` was given in all.
     """
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, limits: Limits = DEFAULT_LIMITS, *, streaming: bool = False) -> None:
+        self.received = 0
         self._limits = limits
+        self._streaming = streaming
+        self._outgoing: OutgoingBody | None = None
         self._pending = b""
         self._head = b""
         self._parser: RequestParser | None = None
-        self._body: Body | None = None
+        self._body: IncomingBody | None = None
         self._incoming: Request | None = None
         self._unanswered: Request | None = None
         self._interim = b""
@@ -94,7 +104,9 @@ class ServerExchange:
     @property
     def idle(self) -> bool:
         """Whether no request is under way, not even the first octet of one."""
-        return not (self._unanswered or self._incoming or self._parser or self._pending)
+        return not (
+            self._unanswered or self._incoming or self._body or self._parser or self._pending
+        )
 
     @property
     def keep_alive(self) -> bool:
@@ -120,6 +132,7 @@ class ServerExchange:
         Args:
             data: What arrived.
         """
+        self.received += len(data)
         if self._open or self._upgraded:
             self._pending += data
 
@@ -162,20 +175,95 @@ class ServerExchange:
         return request
 
     def _advance(self) -> Request | None:
+        if self._incoming is None and self._body is not None and not self._skip_body():
+            return None
         if self._incoming is None:
             self._read_head()
-        if self._incoming is None or self._body is None:
+        if self._incoming is None:
             return None
-        if not self._body.complete:
-            data, self._pending = self._pending, b""
-            self._body.feed(data)
-        if not self._body.complete:
-            self._offer_to_continue(self._incoming)
+        if not self._streaming and not self._drop_body(self._incoming):
             return None
-        self._pending = self._body.rest or self._pending
-        self._interim = b""
-        request, self._incoming, self._body = self._incoming, None, None
+        request, self._incoming = self._incoming, None
         return request
+
+    def _drop_body(self, request: Request) -> bool:
+        """Read over the body of a request before it is handed out; return whether that is all."""
+        assert self._body is not None
+        self._take_part(self._body, self._limits.max_body)
+        if self._body.complete:
+            self._interim, self._body = b"", None
+            return True
+        self._offer_to_continue(request)
+        return False
+
+    def _skip_body(self) -> bool:
+        """Read over what the last request's handler left of its body; return whether that is all.
+
+        There is nobody left to answer: a body that is malformed or too long ends the connection.
+        """
+        assert self._body is not None
+        data, self._pending = self._pending, b""
+        try:
+            self._pending = self._body.skip(data)
+        except (ValueError, InvalidHandshake):
+            self._open = False
+            return False
+        if self._body.complete:
+            self._body = None
+            return True
+        self._open = not self._eof
+        return False
+
+    def _take_part(self, body: IncomingBody, max_body: int | None) -> bytes:
+        data, self._pending = self._pending, b""
+        part, self._pending = body.read(data, max_body)
+        return part
+
+    # -- bodies of requests, with `streaming`
+
+    @property
+    def body_complete(self) -> bool:
+        """Whether the body of the request in hand was read to its end."""
+        return self._body is None or self._body.complete
+
+    def read_body(self, max_body: int | None) -> bytes:
+        """Take what has arrived of the body of the request in hand.
+
+        Args:
+            max_body: Octets the whole body may have; the first call decides.
+
+        Returns:
+            The next part; empty if nothing has arrived, or if `body_complete`. `data_to_send` may
+            have a `100 Continue` then.
+
+        Raises:
+            SecurityError: The body passes a limit.
+            InvalidMessage: It is malformed, or the stream ended within it.
+        """
+        body = self._body
+        if body is None:
+            return b""
+        try:
+            part = self._take_part(body, max_body)
+            if self._eof and not part:
+                body.read_eof()
+        except InvalidHandshake:
+            self._open = False
+            raise
+        except Exception as exc:
+            self._open = False
+            raise InvalidMessage("malformed HTTP request") from exc
+        if not part and not body.complete and self._unanswered is not None:
+            self._offer_to_continue(self._unanswered)
+        return part
+
+    def _leave_body(self) -> None:
+        """Decide, as the answer begins, whether what is unread of the body can be skipped."""
+        if self._body is None or self._body.complete:
+            return
+        # With nobody having said 100 it may come or not: where the next request begins is unknown.
+        if self._expects or not self._body.can_be_skipped(len(self._pending)):
+            self._last = True
 
     def _read_head(self) -> None:
         if not self._pending:
@@ -189,10 +277,9 @@ class ServerExchange:
         parser, self._parser = self._parser, None
         self._pending = parser.rest
         self._head = parser.head
-        if parser.chunked:
-            self._body = ChunkedBody(self._limits, keep=False)
-        else:
-            self._body = SizedBody(parser.content_length, self._limits, keep=False)
+        self._body = IncomingBody(
+            self._limits, chunked=parser.chunked, length=parser.content_length
+        )
         self._incoming = request
         # HTTP/1.0 persistence is left out, since proxies get it wrong (RFC 9112 §9.3).
         self._last = request.protocol != "HTTP/1.1" or _closes(request.headers)
@@ -202,8 +289,8 @@ class ServerExchange:
     def _check_eof(self) -> None:
         if self._parser is not None:
             self._parser.feed_eof()
-        if self._body is not None:
-            self._body.feed_eof()
+        if self._body is not None and self._incoming is not None:
+            self._body.read_eof()
 
     def _offer_to_continue(self, request: Request) -> None:
         # Once, and only to who can understand it (RFC 9110 §10.1.1).
@@ -232,7 +319,23 @@ class ServerExchange:
                 its `Content-Length` contradicts its body.
             InvalidHeaderFormat: The response's `Connection` header is malformed.
         """
-        if request is not self._unanswered:
+        head_only, headers = self._prepare(request, response, head_only)
+        body = b""
+        if response.status_code != 101:
+            body = _frame_body(response, headers, head_only)
+            self._decide_to_go_on(headers)
+        octets = dataclasses.replace(response, headers=headers, body=body).serialize()
+        if response.status_code == 101:
+            self._unanswered = None
+            self._upgraded, self._open = True, False
+        else:
+            self._answered()
+        return octets
+
+    def _prepare(
+        self, request: Request | None, response: Response, head_only: bool | None
+    ) -> tuple[bool, Headers]:
+        if request is not self._unanswered or self._outgoing is not None:
             raise ValueError("this isn't the request that waits for an answer")
         status = response.status_code
         if not 200 <= status < 600 and status != 101:
@@ -242,19 +345,80 @@ class ServerExchange:
         headers = response.headers.copy()
         if "Date" not in headers:
             headers["Date"] = http_date()
-        body = b""
-        if status != 101:
-            body = _frame_body(response, headers, head_only)
-            self._open = self._open and not self._last and not _closes(headers)
-            if not self._open and not _closes(headers):
-                headers["Connection"] = "close"
-        octets = dataclasses.replace(response, headers=headers, body=body).serialize()
+        return head_only, headers
+
+    def _decide_to_go_on(self, headers: Headers) -> None:
+        self._leave_body()
+        self._open = self._open and not self._last and not _closes(headers)
+        if not self._open and not _closes(headers):
+            headers["Connection"] = "close"
+
+    def _answered(self) -> None:
+        """The answer is whole: the next request may come, behind what is left of a body."""
+        if self._body is not None and self._body.complete:
+            self._body = None
         self._unanswered = None
-        if status == 101:
-            self._upgraded, self._open = True, False
-        elif not self._open:
-            self._pending = b""
+        if not self._open:
+            self._pending, self._body = b"", None
+
+    # -- answers in parts
+
+    def begin(self, request: Request, response: Response) -> bytes:
+        """Turn the head of an answer into octets; its body follows in parts.
+
+        Its end is told by its `Content-Length`, else by chunks, else (to an HTTP/1.0 peer) by the
+        connection's end. For HEAD the parts are dropped.
+
+        Args:
+            request: The request handed out by `next_request`.
+            response: The answer; its body is the first part.
+
+        Returns:
+            The octets to send.
+
+        Raises:
+            ValueError: `request` isn't the one to be answered, the response is an interim one or a
+                101, or its `Content-Length` makes no sense.
+            InvalidHeaderFormat: The response's `Connection` header is malformed.
+        """
+        head_only, headers = self._prepare(request, response, None)
+        if response.status_code == 101:
+            raise ValueError("a 101 has no body; it is for respond()")
+        chunks = request.protocol == "HTTP/1.1"
+        outgoing = OutgoingBody(response.status_code, headers, chunks=chunks, head_only=head_only)
+        self._last = self._last or outgoing.endless
+        first = outgoing.part(bytes(response.body))
+        self._decide_to_go_on(headers)
+        octets = dataclasses.replace(response, headers=headers, body=first).serialize()
+        self._outgoing = outgoing
         return octets
+
+    def part(self, octets: bytes) -> bytes:
+        """Frame the next part of the body of the answer that `begin` began.
+
+        Raises:
+            ValueError: No answer was begun, or the body is longer than its `Content-Length`.
+        """
+        if self._outgoing is None:
+            raise ValueError("no answer was begun")
+        return self._outgoing.part(octets)
+
+    def finish(self) -> bytes:
+        """End the answer that `begin` began, and return the octets that say so.
+
+        Raises:
+            ValueError: No answer was begun, or the body is shorter than its `Content-Length`.
+        """
+        if self._outgoing is None:
+            raise ValueError("no answer was begun")
+        octets = self._outgoing.end()
+        self._outgoing = None
+        self._answered()
+        return octets
+
+    def stop(self) -> None:
+        """Take no further request on this connection, once the one in hand is answered."""
+        self._last = True
 
     def refuse(self, exc: BaseException) -> bytes:
         """Answer what `next_request` raised, with 400, 413, 414, 431, 501 or 505, and close.

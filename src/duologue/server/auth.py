@@ -23,8 +23,8 @@ def _is_pair(credentials: Any) -> bool:
     )
 
 
-def _check_against(credentials: Any) -> Check:
-    """A check for one pair, or for several."""
+def check_against(credentials: Any) -> Check:
+    """Make a check for one pair of name and password, or for several."""
     pairs = [credentials] if _is_pair(credentials) else credentials
     if not isinstance(pairs, Iterable):
         raise TypeError(f"invalid credentials argument: {credentials}")
@@ -57,7 +57,7 @@ def prepare(
         response.headers["WWW-Authenticate"] = build_www_authenticate_basic(realm)
         return response
 
-    return check_credentials or _check_against(credentials), refuse
+    return check_credentials or check_against(credentials), refuse
 
 
 def read_credentials(request: Request) -> tuple[str, str] | str:

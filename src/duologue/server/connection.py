@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from duologue.base.types import StatusLike
 from duologue.connection.connection import Connection
+from duologue.connection.json import JSONMessages
 from duologue.connection.settings import Settings
 from duologue.protocol.handshake import respond
 from duologue.wire.http11 import Request, Response
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from duologue.server.serving import Server
 
 
-class ServerConnection(Connection):
+class ServerConnection(Connection, JSONMessages):
     """A connection that :func:`~duologue.serve` accepted; handlers get one.
 
     Made when a request arrives, so that ``process_request`` can look at it and leave its own
@@ -39,6 +41,12 @@ class ServerConnection(Connection):
     """Set by :func:`~duologue.route`."""
     handler_kwargs: Mapping[str, Any]
     """Set by :func:`~duologue.route`."""
+    path_params: Mapping[str, Any] = MappingProxyType({})
+    """What the parameters of an application's route have become."""
+    gone: Callable[[], None] | None = None
+    """Called when the connection is closed and its handler has ended."""
+    user_data: Any = None
+    """Set by :meth:`~duologue.server.exchanges.HTTPExchange.accept`."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         super().__init__(settings)
@@ -47,8 +55,8 @@ class ServerConnection(Connection):
     def heads_exchanged(self, request: bytes, response: bytes) -> None:
         """Does nothing; for subclasses that want the octets of the opening handshake.
 
-        Called when the 101 has been sent, before the connection opens, if the server has a
-        ``process_request`` or ``process_response``. Without these the connection keeps the octets.
+        Called when the 101 has been sent, before the connection opens. Without
+        ``process_request`` and ``process_response`` the connection keeps the octets, too.
 
         Args:
             request: head of the request, as it arrived.

@@ -1,12 +1,14 @@
 """The server's part of a link until it is a WebSocket connection, or for good if it never is.
 
 An :class:`Opening` owns a link on which anything else has come than an ordinary handshake, which
-:mod:`duologue.server.reception` answers itself. It speaks HTTP/1.1: plain requests are answered and
-the link is kept alive between them; a handshake request ends it, and the link passes on to a
-connection. No task exists before that, unless the application's hooks are coroutines.
+:mod:`duologue.server.reception` answers itself. It speaks HTTP/1.1: requests are taken one after
+the other, each is given to an :class:`Attendant` that answers it, and the link is kept alive
+between them; a handshake request ends it, and the link passes on to a connection. It must never
+know what attendants do.
 
-Invariants: one deadline runs at any time, ``open_timeout`` from a request's beginning to its end
-and ``keep_alive_timeout`` between requests; at most one request is being answered.
+Invariants: at most one request is being answered; while nobody but the peer is waited for, one
+deadline runs: ``open_timeout`` from a request's beginning to the end of what the attendant wants to
+see, ``keep_alive_timeout`` between requests.
 
 Sources: RFC 6455 section 4.2, RFC 9112 section 9.
 """
@@ -14,20 +16,17 @@ Sources: RFC 6455 section 4.2, RFC 9112 section 9.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Protocol
 
 from duologue.base.exceptions import InvalidHandshake
 from duologue.base.limits import Limits
 from duologue.base.types import LoggerLike, Subprotocol
-from duologue.connection.headlog import log_head
 from duologue.net.link import Link
 from duologue.net.timers import Timer, timers_of
 from duologue.protocol.exchange import ServerExchange
-from duologue.protocol.handshake import Origins, negotiate, rejection, respond
+from duologue.protocol.handshake import Origins, respond
 from duologue.server.connection import ServerConnection
 from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.http11 import Request, Response
@@ -41,12 +40,39 @@ ProcessResponse = Callable[
 ]
 SelectSubprotocol = Callable[[ServerConnection, Sequence[Subprotocol]], Subprotocol | None]
 
-_SERVER_ERROR = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
+SERVER_ERROR = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
+
+
+class Attendant(Protocol):
+    """Answers one request; made for it by ``OpeningOptions.attend``."""
+
+    def start(self) -> None:
+        """Start to answer: at once, or later."""
+
+    def data_received(self) -> None:
+        """More of the request's body may have arrived."""
+
+    def eof_received(self) -> None:
+        """The peer sends nothing more."""
+
+    def writable(self) -> None:
+        """The link takes octets again."""
+
+    def timed_out(self) -> None:
+        """The deadline that was set has passed."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The link is gone, and so is whoever waited for the answer."""
 
 
 @dataclass(slots=True)
 class OpeningOptions:
-    """How a server opens connections; see :func:`~duologue.serve` for each."""
+    """How a server opens connections; see :func:`~duologue.serve` for each.
+
+    Attributes:
+        attend: makes the attendant of each request.
+        streaming: whether attendants want requests before their bodies.
+    """
 
     limits: Limits
     logger: LoggerLike
@@ -58,6 +84,8 @@ class OpeningOptions:
     process_response: ProcessResponse | None
     server_header: str | None
     open_timeout: float | None
+    attend: Callable[[Opening, Request], Attendant]
+    streaming: bool = False
     warned_of_origin: bool = False
 
 
@@ -69,30 +97,37 @@ class Opening:
         link: nothing was read from it so far.
         options: shared by all openings of the server.
         deadline: of the first request, in seconds of the loop's clock; ``None`` for any time.
+
+    Attributes:
+        http: what has been read and may be written; attendants use it for bodies.
+        blocked: whether the link holds all that it should.
     """
 
     def __init__(
         self, server: Server, link: Link, options: OpeningOptions, deadline: float | None
     ) -> None:
-        self._server = server
-        self._link = link
-        self._options = options
-        self._exchange = ServerExchange(options.limits)
-        self._connection: ServerConnection | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.server = server
+        self.link = link
+        self.options = options
+        self.loop = asyncio.get_running_loop()
+        self.http = ServerExchange(options.limits, streaming=options.streaming)
+        self.blocked = False
+        self._attendant: Attendant | None = None
         self._paused = False
-        self._loop = asyncio.get_running_loop()
-        self._timer = Timer(timers_of(self._loop), self._timed_out)
+        self._timer = Timer(timers_of(self.loop), self._timed_out)
+        self._unsent = 0
         self._answered = 0
         self._ended = False
         if deadline is not None:
             self._timer.set(deadline)
 
-    def _set_deadline(self, seconds: float | None) -> None:
+    def set_deadline(self, seconds: float | None) -> None:
+        """Wait for the peer ``seconds`` from now, or any time."""
+        self._unsent = self.link.unsent_octets()
         if seconds is None:
             self._timer.clear()
         else:
-            self._timer.set(self._loop.time() + seconds)
+            self._timer.set(self.loop.time() + seconds)
 
     # -- the link's calls
 
@@ -102,245 +137,145 @@ class Opening:
             # Read and dropped: closing a socket with unread octets resets it, and the peer would
             # lose the answer (RFC 9112 section 9.6).
             return
-        if self._exchange.idle and self._answered:
-            self._set_deadline(self._options.open_timeout)
-        self._exchange.receive(data)
-        self._advance()
+        if self.http.idle and self._answered:
+            self.set_deadline(self.options.open_timeout)
+        self.http.receive(data)
+        if self._attendant is not None:
+            self._attendant.data_received()
+        self.advance()
 
     def eof_received(self) -> None:
         """The peer sends nothing more; what it asked before is still answered."""
         if self._ended:
-            self._link.close_link()
+            self.link.close_link()
             return
-        connection = self._connection
-        if self._task is not None and connection and "Upgrade" in connection.request.headers:
-            # Who wants a WebSocket has no use for half of one: the peer is gone.
-            self._link.abort_link()
-            return
-        self._exchange.receive_eof()
-        self._advance()
+        self.http.receive_eof()
+        if self._attendant is not None:
+            self._attendant.eof_received()
+        self.advance()
 
     def writable(self, yes: bool) -> None:
         """Take no further request while the peer doesn't take its answers."""
+        self.blocked = not yes
         if self._ended:
             return
-        if yes:
-            self._advance()
-        else:
-            self._pause(True)
+        if not yes:
+            self.balance()
+            return
+        if self._attendant is not None:
+            self._attendant.writable()
+        self.advance()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The link is gone."""
-        self._finish()
-        if self._task is not None:
-            self._task.cancel()
-        if self._connection is not None:
-            self._connection.abandon(exc)
+        self._ended = True
+        self.leave()
+        if self._attendant is not None:
+            self._attendant.connection_lost(exc)
 
-    def _finish(self) -> None:
+    def leave(self) -> None:
+        """The link has another owner, or is gone."""
         self._timer.drop()
-        self._server.reception.openings.discard(self)
+        self.server.reception.openings.discard(self)
 
     def _pause(self, yes: bool) -> None:
         if yes != self._paused:
             self._paused = yes
             if yes:
-                self._link.pause()
+                self.link.pause()
             else:
-                self._link.resume()
+                self.link.resume()
 
     def _timed_out(self) -> None:
-        if self._ended or self._exchange.idle or self._exchange.unanswered is not None:
-            # Between requests, or our own application is late: there is nothing to explain.
-            self._link.abort_link()
+        unsent = self.link.unsent_octets()
+        if unsent and unsent < self._unsent and not self._ended:
+            # It still takes its answer.
+            self.set_deadline(self.options.limits.write_timeout)
+        elif self._attendant is not None:
+            self._attendant.timed_out()
+        elif self._ended or self.http.idle:
+            # Between requests: there is nothing to explain.
+            self.link.abort_link()
         else:
-            text = f"no whole request within {self._options.open_timeout} seconds\n"
-            self._end(self._exchange.respond(None, respond(408, text)))
+            text = f"no whole request within {self.options.open_timeout} seconds\n"
+            self.end(self.http.respond(None, respond(408, text)))
 
     def shut_down(self) -> None:
         """End the link at once unless a request waits for its answer.
 
         Half a request is not waited for: its peer may take until ``open_timeout``.
         """
-        if not self._ended and not self._exchange.idle:
-            if self._exchange.unanswered is not None:
+        if not self._ended and not self.http.idle:
+            if self._attendant is not None:
+                self.http.stop()
                 return
-            self._end(self._exchange.respond(None, respond(503, "The server is shutting down.\n")))
-        self._link.close_link()
+            self.end(self.http.respond(None, respond(503, "The server is shutting down.\n")))
+        self.link.close_link()
 
     # -- requests
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Answer requests, one after the other, as far as they have arrived."""
-        while self._connection is None:
+        while self._attendant is None:
             try:
-                request = self._exchange.next_request()
+                request = self.http.next_request()
             except InvalidHandshake as exc:
-                self._options.logger.debug("! malformed request", exc_info=True)
-                self._end(self._exchange.refuse(exc))
+                self.options.logger.debug("! malformed request", exc_info=True)
+                self.end(self.http.refuse(exc))
                 return
-            interim = self._exchange.data_to_send()
-            if interim:
-                self._link.write_octets(interim)
+            self.send_interim()
             if request is None:
                 break
-            self._begin(request)
-        if self._exchange.upgraded or self._ended:
+            self._attendant = self.options.attend(self, request)
+            self._attendant.start()
+        if self.http.upgraded or self._ended:
             return
-        if self._connection is None and not self._exchange.keep_alive:
-            self._link.close_link()
+        if self._attendant is None and not self.http.keep_alive:
+            self.link.close_link()
             return
-        self._pause(not self._exchange.wants_data)
+        self.balance()
 
-    def _begin(self, request: Request) -> None:
-        """Start to answer ``request``: at once, or in a task if the application's hooks wait."""
-        connection = self._connection = self._server.new_connection()
-        connection.attend(self._link)
-        connection.request = request
-        if connection.debug:
-            log_head(connection.logger, "<", request)
-        hook = self._options.process_request
-        response: Awaitable[Response | None] | Response | None = None
-        if hook is not None:
-            try:
-                response = hook(connection, request)
-            except Exception:
-                self._failed("process_request")
-                response = respond(500, _SERVER_ERROR)
-        if inspect.isawaitable(response) or self._options.process_response is not None:
-            self._task = self._loop.create_task(self._decide(connection, request, response))
-            self._server.opening_tasks.add(self._task)
-            self._task.add_done_callback(self._server.opening_tasks.discard)
-        else:
-            assert response is None or isinstance(response, Response)
-            self._answer(connection, request, response or self._accept(connection, request))
+    def balance(self) -> None:
+        """Read on, or pause while enough has arrived that nobody has taken yet."""
+        self._pause(not self.http.wants_data or (self.blocked and self._attendant is None))
 
-    async def _decide(
-        self,
-        connection: ServerConnection,
-        request: Request,
-        response: Awaitable[Response | None] | Response | None,
-    ) -> None:
-        try:
-            if inspect.isawaitable(response):
-                response = await response
-        except Exception:
-            self._failed("process_request")
-            response = respond(500, _SERVER_ERROR)
-        if response is None:
-            response = self._accept(connection, request)
-        hook = self._options.process_response
-        if hook is not None:
-            self._name_server(response)
-            try:
-                other = hook(connection, request, response)
-                if inspect.isawaitable(other):
-                    other = await other
-                response = other or response
-            except Exception:
-                self._failed("process_response")
-                response = respond(500, _SERVER_ERROR)
-        self._task = None
-        self._answer(connection, request, response)
-        self._advance()
+    def send_interim(self) -> None:
+        """Send a ``100 Continue`` if the peer waits for one."""
+        interim = self.http.data_to_send()
+        if interim:
+            self.link.write_octets(interim)
 
-    def _failed(self, hook: str) -> None:
-        self._options.logger.error("%s failed", hook, exc_info=True)
+    # -- what attendants do
 
-    def _name_server(self, response: Response) -> None:
-        if self._options.server_header is not None and "Server" not in response.headers:
-            response.headers["Server"] = self._options.server_header
+    def name_server(self, response: Response) -> None:
+        """Add the ``Server`` header if there is to be one."""
+        if self.options.server_header is not None and "Server" not in response.headers:
+            response.headers["Server"] = self.options.server_header
 
-    def _accept(self, connection: ServerConnection, request: Request) -> Response:
-        """Judge a handshake request; return the 101 or the refusal."""
-        options = self._options
-        select = options.select_subprotocol
-        try:
-            agreed = negotiate(
-                request,
-                origins=options.origins,
-                extensions=options.extensions,
-                subprotocols=options.subprotocols,
-                select_subprotocol=select and (lambda offered: select(connection, offered)),
-            )
-        except Exception as exc:
-            if not isinstance(exc, InvalidHandshake):
-                options.logger.error("opening handshake failed", exc_info=True)
-            connection.handshake_exc = exc
-            return rejection(exc)
-        connection.extensions = agreed.extensions
-        connection.subprotocol = agreed.subprotocol
-        connection.origin = agreed.origin
-        self._warn_of_cookies(request)
-        return Response(101, "Switching Protocols", agreed.headers)
+    def switch(self, connection: ServerConnection, octets: bytes) -> None:
+        """Send a 101 and let go of the link, which is the connection's from now on."""
+        self.leave()
+        self._pause(False)
+        self.link.write_octets(octets)
+        if self.options.process_request is None and self.options.process_response is None:
+            # No hook may have left something on them.
+            connection.keep_heads(self.http.head, octets)
+        connection.heads_exchanged(self.http.head, octets)
 
-    def _warn_of_cookies(self, request: Request) -> None:
-        """Say once that a page of another site uses the cookies of ours."""
-        options = self._options
-        origin = request.headers.get_all("Origin")
-        if (
-            options.warned_of_origin
-            or options.origins is not None
-            or not origin
-            or "Cookie" not in request.headers
-            or urlsplit(origin[0]).netloc == request.headers.get("Host")
-        ):
-            return
-        options.warned_of_origin = True
-        options.logger.warning(
-            "a page of %s connected with cookies of this site; "
-            "pass origins=[...] to serve() to choose which sites may",
-            origin[0],
-        )
-
-    def _answer(self, connection: ServerConnection, request: Request, response: Response) -> None:
-        if response.status_code == 101 and not self._server.is_serving():
-            response = respond(503, "Server is shutting down.\n")
-        self._name_server(response)
-        connection.response = response
-        if connection.debug:
-            log_head(connection.logger, ">", response)
-        octets = self._serialize(connection, request, response)
-        response = connection.response
-        if response.status_code == 101:
-            self._finish()
-            self._pause(False)
-            self._link.write_octets(octets)
-            if self._options.process_request is None and self._options.process_response is None:
-                # No hook may have left something on them.
-                connection.keep_heads(self._exchange.head, octets)
-            else:
-                connection.heads_exchanged(self._exchange.head, octets)
-            self._server.reception.start(connection, self._link, self._exchange.rest)
-            return
-        options = self._options
-        options.logger.info(
-            "HTTP response sent (%d %s)", response.status_code, response.reason_phrase
-        )
-        connection.abandon()
-        self._connection = None
+    def answered(self, octets: bytes) -> None:
+        """Send the last octets of an answer; the next request may follow."""
+        self._attendant = None
         self._answered += 1
-        if self._exchange.keep_alive:
-            self._link.write_octets(octets)
-            self._set_deadline(options.limits.keep_alive_timeout)
+        if self.http.keep_alive:
+            self.link.write_octets(octets)
+            self.set_deadline(self.options.limits.keep_alive_timeout)
         else:
-            self._end(octets)
+            self.end(octets)
 
-    def _serialize(
-        self, connection: ServerConnection, request: Request, response: Response
-    ) -> bytes:
-        """Turn a response into octets, or a 500 when the application made an impossible one."""
-        try:
-            return self._exchange.respond(request, response)
-        except (ValueError, InvalidHandshake):
-            self._options.logger.error("response can't be sent", exc_info=True)
-            connection.response = respond(500, _SERVER_ERROR)
-            return self._exchange.respond(request, connection.response)
-
-    def _end(self, octets: bytes) -> None:
+    def end(self, octets: bytes) -> None:
         """Send the last octets and end the link, giving the peer time to read them."""
         self._ended = True
         self._pause(False)
-        self._link.write_octets(octets)
-        self._link.write_eof()
-        self._set_deadline(self._options.limits.close_timeout)
+        self.link.write_octets(octets)
+        self.link.write_eof()
+        self.set_deadline(self.options.limits.close_timeout)

@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -25,4 +26,12 @@ class Reception:
     def newcomers_now(self) -> list[Any]: ...
     def shut_down(self) -> None: ...
     def start(self, connection: ServerConnection, link: Link, rest: bytes) -> None: ...
+    def adopt(
+        self,
+        connection: ServerConnection,
+        link: Link,
+        rest: bytes,
+        callbacks: Callbacks | None,
+        task: asyncio.Task[None] | None,
+    ) -> None: ...
     def connection_gone(self, connection: ServerConnection) -> None: ...

@@ -78,7 +78,8 @@ cdef class Reception:
         self.timeout = -1.0 if options.open_timeout is None else options.open_timeout
         self.forget = self.connection_gone
         hooks = (options.process_request, options.process_response, options.select_subprotocol)
-        if hooks == (None, None, None) and create_connection is ServerConnection:
+        ordinary = hooks == (None, None, None) and not options.streaming
+        if ordinary and create_connection is ServerConnection:
             self.upgrades = Upgrades(
                 options.limits,
                 origins=options.origins,
@@ -189,12 +190,7 @@ cdef class Reception:
 
     cpdef start(self, connection, Link link, bytes rest):
         """Run the handler of a connection whose opening handshake succeeded."""
-        self.all_connections[connection] = None
-        if self.callbacks is not None:
-            connection.serve_endpoint(self.callbacks, self.forget)
-        if self.logger.isEnabledFor(INFO):
-            connection.log().info("connection open")
-        connection.open(link, rest)
+        self.adopt(connection, link, rest, self.callbacks, None)
         if self.callbacks is not None:
             return
         # Made in the same turn: close() must see the task before its first step. Only now, since an
@@ -203,9 +199,20 @@ cdef class Reception:
         if connection in self.all_connections:
             self.all_connections[connection] = task
 
+    cpdef adopt(self, connection, Link link, bytes rest, callbacks, task):
+        """Open a connection that ``callbacks`` serve, or else the handler that runs in ``task``."""
+        self.all_connections[connection] = task
+        if callbacks is not None:
+            connection.serve_endpoint(callbacks, self.forget)
+        if self.logger.isEnabledFor(INFO):
+            connection.log().info("connection open")
+        connection.open(link, rest)
+
     def connection_gone(self, connection):
         """Forget a connection that is closed, and whose handler has ended."""
         self.all_connections.pop(connection, None)
+        if connection.gone is not None:
+            connection.gone()
         if self.logger.isEnabledFor(INFO):
             connection.log().info("connection closed")
 

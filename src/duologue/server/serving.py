@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from types import TracebackType
@@ -12,7 +11,7 @@ from typing import Any, Self
 from duologue.base.exceptions import ConnectionClosed
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike, PathLike, Subprotocol
-from duologue.base.vocabulary import CloseCode, Side, State
+from duologue.base.vocabulary import CloseCode, State
 from duologue.connection.connection import Callbacks
 from duologue.connection.ending import Cause
 from duologue.connection.endpoint import Endpoint
@@ -23,6 +22,9 @@ from duologue.net.link import Link
 from duologue.net.listening import EngineServer, listen
 from duologue.protocol.handshake import Origins
 from duologue.server.connection import ServerConnection
+from duologue.server.exchanges import RequestHandler
+from duologue.server.hooks import Judgement
+from duologue.server.link_exchange import attend_with
 from duologue.server.opening import (
     OpeningOptions,
     ProcessRequest,
@@ -30,10 +32,10 @@ from duologue.server.opening import (
     SelectSubprotocol,
 )
 from duologue.server.reception import Reception
+from duologue.server.terms import ConnectionOptions
 from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.grammar import validate_subprotocols
 from duologue.wire.http11 import SERVER
-from duologue.wire.permessage_deflate import enable_server_permessage_deflate
 
 Handler = Callable[[ServerConnection], Awaitable[None]] | Endpoint
 
@@ -72,6 +74,8 @@ class Server:
         self._ending_wanted: tuple[CloseCode | int, str] | None = None
         self.handler = handler
         self.logger = logger
+        # Seconds for handlers to return once the server closes; None for any time.
+        self.drain_timeout: float | None = None
         self.server: asyncio.Server | EngineServer
         # With their handlers' tasks. At this size a dictionary is less than half of a set.
         self.all_connections: dict[ServerConnection, asyncio.Task[None] | None] = {}
@@ -161,10 +165,28 @@ class Server:
                 ]
             )
         await self.server.wait_closed()
-        while tasks := self._tasks():
-            await asyncio.wait(tasks)
+        await self._until_handled()
+        await self._after_closing()
         self._closed.set_result(None)
         self.logger.info("server closed")
+
+    async def _until_handled(self) -> None:
+        """Wait until handlers have returned; they are cancelled after ``drain_timeout``."""
+        timeout = self.drain_timeout
+        while tasks := self._tasks():
+            done, _ = await asyncio.wait(tasks, timeout=timeout)
+            if not done:
+                self.logger.warning(
+                    "%d handlers cancelled after drain_timeout of %s s", len(tasks), timeout
+                )
+                for task in tasks:
+                    task.cancel()
+
+    async def _before_listening(self) -> None:
+        """For servers built on this one: what must be there before the first connection."""
+
+    async def _after_closing(self) -> None:
+        """For servers built on this one: what ends once all handlers have returned."""
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         """Tasks of handlers and openings that have not ended."""
@@ -209,7 +231,12 @@ class Server:
 
     async def _start(self) -> Self:
         if not hasattr(self, "server"):
-            self.server = await self._create_server(self.reception.link_opened)
+            await self._before_listening()
+            try:
+                self.server = await self._create_server(self.reception.link_opened)
+            except BaseException:
+                await self._after_closing()
+                raise
             if self.server.is_serving():
                 for sock in self.server.sockets:
                     self.logger.info("server listening on %s", name_socket(sock))
@@ -322,16 +349,10 @@ def serve(
     """
     if subprotocols is not None:
         validate_subprotocols(subprotocols)
-    if compression == "deflate":
-        extensions = enable_server_permessage_deflate(
-            extensions, threshold=limits.compress_threshold
-        )
-    elif compression is not None:
-        raise ValueError(f"unsupported compression: {compression}")
-    logger = logger or logging.getLogger("duologue.server")
-    settings = Settings.resolve(
-        Side.SERVER,
-        limits,
+    terms = ConnectionOptions.resolve(
+        limits=limits,
+        extensions=extensions,
+        compression=compression,
         max_size=max_size,
         max_queue=max_queue,
         write_limit=write_limit,
@@ -340,17 +361,22 @@ def serve(
         close_timeout=close_timeout,
         logger=logger,
     )
+    settings, logger = terms.settings, terms.settings.logger
+    # What answers requests instead of the hooks and the handler; for servers built on this one.
+    respond: RequestHandler | None = kwargs.pop("respond", None)
     options = OpeningOptions(
         limits=limits,
         logger=logger,
         origins=origins,
-        extensions=extensions,
+        extensions=terms.extensions,
         subprotocols=subprotocols,
         select_subprotocol=select_subprotocol,
         process_request=process_request,
         process_response=process_response,
         server_header=server_header,
         open_timeout=choose(open_timeout, limits.open_timeout),
+        attend=Judgement if respond is None else attend_with(respond, terms),
+        streaming=respond is not None,
     )
     if kwargs.get("ssl") is not None:
         kwargs.setdefault("ssl_handshake_timeout", options.open_timeout)

@@ -79,6 +79,8 @@ class ServerConnection(Connection):
     """Set by :func:`~duologue.sync.router.route`."""
     handler_kwargs: Mapping[str, Any]
     """Set by :func:`~duologue.sync.router.route`."""
+    gone: None = None
+    """Nobody here counts connections by it; see :class:`duologue.ServerConnection`."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         super().__init__(settings)

@@ -38,6 +38,7 @@ from duologue.version import version
 from duologue.wire.body import Body, ChunkedBody, EndlessBody, SizedBody
 from duologue.wire.head import HeadReader
 from duologue.wire.headers import Headers
+from duologue.wire.response import Response
 
 __all__ = [
     "SERVER",
@@ -63,7 +64,6 @@ _is_token = re.compile(rb"[-!#$%&'*+.^_`|~0-9A-Za-z]+").fullmatch
 _is_target = re.compile(rb"[!\"$-~]+").fullmatch
 _is_version = re.compile(rb"HTTP/[0-9]\.[0-9]").fullmatch
 _is_status = re.compile(rb"[1-5][0-9][0-9]").fullmatch
-_is_reason = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
 # 18 digits say more than any machine can hold, and int() stays cheap.
 _is_length = re.compile(r"[0-9]{1,18}").fullmatch
 _is_host = re.compile(
@@ -99,38 +99,6 @@ class Request:
         except (UnicodeEncodeError, ValueError, InvalidProtocol) as exc:
             raise ValueError(f"cannot send this request line: {line!r}") from exc
         return f"{line}\r\n".encode("ascii") + self.headers.serialize()
-
-
-@dataclass
-class Response:
-    """An HTTP response.
-
-    Attributes:
-        status_code: Status code.
-        reason_phrase: Text after the status code; means nothing to software.
-        headers: Header fields.
-        body: Body, without transfer coding.
-    """
-
-    status_code: int
-    reason_phrase: str
-    headers: Headers
-    body: bytes | bytearray = b""
-
-    def serialize(self) -> bytes:
-        """Return the response as octets, body included.
-
-        The headers are written as they are: a body needs its `Content-Length` there.
-
-        Raises:
-            ValueError: If status code or reason phrase cannot stand in a status line.
-        """
-        if not 100 <= self.status_code <= 599 or _is_reason(self.reason_phrase) is None:
-            raise ValueError(
-                f"cannot send this status line: {int(self.status_code)} {self.reason_phrase!r}"
-            )
-        line = f"HTTP/1.1 {int(self.status_code)} {self.reason_phrase}\r\n".encode("iso-8859-1")
-        return line + self.headers.serialize() + self.body
 
 
 def read_request(head: bytes) -> Request:

@@ -33,20 +33,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
+from duologue.app.application import App
+from duologue.app.errors import HTTPError
+from duologue.app.guard import UpgradeRequest
+from duologue.app.request import Request
 from duologue.asyncio.server import Server, ServerConnection
-from duologue.asyncio.server import serve as serve_websocket
 from duologue.frontends import pages
 from duologue.frontends.chat import Chat
 from duologue.frontends.demo import services
 from duologue.frontends.demo.bounds import MAX_SIZE, MAX_SLOW, MAX_VISITORS, SLOW
 from duologue.frontends.demo.connection import DemoConnection
-from duologue.frontends.demo.inspector import Inspector
+from duologue.frontends.demo.inspector import InspectedConnection, Inspector
 from duologue.frontends.demo.lab import Lab
 from duologue.frontends.echo import Echo
-from duologue.http11 import Request, Response
+from duologue.http11 import Response
 
 __all__ = ["FILES", "MAX_SIZE", "Demo", "serve"]
 
@@ -85,32 +89,39 @@ FILES = {
 """Paths of the web site, and the files in ``pages/`` that answer them."""
 
 
+Handler = Callable[[Any], Awaitable[None]]
+
+
 def _no_log(line: str) -> None:
     pass
 
 
 class Demo:
-    """The demo's web site and services, to be handed to a server.
-
-    Pass :meth:`handler` and :meth:`options` to :func:`duologue.asyncio.server.serve`, or use
-    :func:`serve`.
+    """The demo's web site and services.
 
     Args:
         log: Called with each line of the chat's log, see :class:`duologue.frontends.chat.Chat`.
+        max_size: Largest message accepted, in bytes; ``None`` lifts the limit.
 
     Attributes:
+        app: The application that serves them.
         chat: The chat room.
         echo: The echo service.
         lab: The service behind the lab's pages.
         inspector: The service behind the inspector's page.
     """
 
-    def __init__(self, log: Callable[[str], object] = _no_log) -> None:
+    def __init__(
+        self, log: Callable[[str], object] = _no_log, *, max_size: int | None = MAX_SIZE
+    ) -> None:
+        # Its pages are tried from everywhere.
+        self.app = App(origins="*", allowed_hosts="*", max_size=max_size)
         self.chat = Chat(log)
         self.echo = Echo()
         self.lab = Lab()
         self.inspector = Inspector()
-        self._handlers: dict[str, Callable[[Any], Awaitable[None]]] = {
+        self._visitors = 0
+        self._handlers: dict[str, Handler] = {
             "/": self.chat.handler,
             "/echo": self.echo.handler,
             "/lab": self.lab.handler,
@@ -125,77 +136,72 @@ class Demo:
         }
         self._pages = {path: pages.load(__name__, f"pages/{name}") for path, name in FILES.items()}
         self._slow = asyncio.Semaphore(MAX_SLOW)
-
-    def options(self) -> dict[str, Any]:
-        """Returns what :func:`duologue.asyncio.server.serve` needs to know besides the handler."""
-        return {
-            "process_request": self.process_request,
-            "select_subprotocol": _select_subprotocol,
-            "create_connection": DemoConnection,
+        self._admissions = {
+            "/slow": self._admit_slowly,
+            "/inspected": self._admit_inspected,
+            "/subprotocol": self._admit_negotiating,
         }
+        self._declare()
 
-    async def handler(self, websocket: ServerConnection) -> None:
-        """Serves one connection by the path that it was opened with.
+    def _declare(self) -> None:
+        """Puts all of it into the application."""
+        for path, handler in self._handlers.items():
+            self.app.websocket(
+                path,
+                on_request=self._admissions.get(path, self._admit),
+                create_connection=InspectedConnection if path == "/inspected" else DemoConnection,
+            )(self._counting(handler))
+        self.app.websocket("/{path:path}", on_request=_refuse)(_talk_to_nobody)
+        self.app.route("/{path:path}")(self._page)
 
-        Args:
-            websocket: The connection. :meth:`process_request` has let it in.
-        """
-        await self._handlers[pages.request_path(websocket.request)](websocket)
+    def _counting(self, handler: Handler) -> Handler:
+        async def visit(websocket: Any) -> None:
+            self._visitors += 1
+            try:
+                await handler(websocket)
+            finally:
+                self._visitors -= 1
 
-    def process_request(
-        self, connection: ServerConnection, request: Request
-    ) -> Response | Awaitable[None] | None:
-        """Answers plain HTTP with the web site, and WebSockets that lead nowhere with 404.
+        return visit
 
-        Args:
-            connection: The connection.
-            request: What the client asks for.
-
-        Returns:
-            ``None`` to go on with the opening handshake, at once or in a while, or the answer.
-        """
-        path = pages.request_path(request)
+    async def _page(self, request: Request) -> Response:
+        """Answers plain HTTP with the web site."""
+        head = request.exchange.request
         if request.method not in pages.METHODS:
             return pages.method_refusal()
-        if pages.wants_websocket(request):
-            return self._admit(path, cast(DemoConnection, connection), request)
-        if path in self._pages:
-            return pages.answer(self._pages[path])
+        if pages.wants_websocket(head):
+            # A botched handshake: whoever wrote it wants to know what is wrong with it.
+            await request.exchange.accept()
+        if request.raw_path in self._pages:
+            return pages.answer(self._pages[request.raw_path])
         return pages.refusal(HTTPStatus.NOT_FOUND, "The demo has no such page.")
 
-    def _admit(
-        self, path: str, connection: DemoConnection, request: Request
-    ) -> Response | Awaitable[None] | None:
-        if path not in self._handlers:
-            return pages.text_answer(
-                HTTPStatus.NOT_FOUND, "No WebSocket here: the chat is at /, the echo at /echo."
-            )
-        if len(connection.server.all_connections) >= MAX_VISITORS:
-            return _busy(f"{MAX_VISITORS} WebSockets are open, which is the most.")
-        if path == "/inspected":
-            refusal = self.inspector.admit(connection, request)
-            if refusal is None:
-                return None
-            return pages.text_answer(HTTPStatus.FORBIDDEN, refusal)
-        if path == "/slow":
-            if self._slow.locked():
-                return _busy(f"{MAX_SLOW} handshakes are held back, which is the most.")
-            return self._hold_back()
-        return None
+    async def _admit(self, request: UpgradeRequest) -> None:
+        if self._visitors >= MAX_VISITORS:
+            raise HTTPError(503, f"{MAX_VISITORS} WebSockets are open, which is the most.")
 
-    async def _hold_back(self) -> None:
+    async def _admit_slowly(self, request: UpgradeRequest) -> None:
+        await self._admit(request)
+        if self._slow.locked():
+            raise HTTPError(503, f"{MAX_SLOW} handshakes are held back, which is the most.")
         async with self._slow:
             await asyncio.sleep(SLOW)
 
+    async def _admit_inspected(self, request: UpgradeRequest) -> None:
+        await self._admit(request)
+        await self.inspector.admit(request)
 
-def _busy(why: str) -> Response:
-    return pages.text_answer(HTTPStatus.SERVICE_UNAVAILABLE, why)
+    async def _admit_negotiating(self, request: UpgradeRequest) -> None:
+        await self._admit(request)
+        await request.accept(services.choose_subprotocol(request.subprotocols))
 
 
-def _select_subprotocol(connection: ServerConnection, offered: Any) -> Any:
-    if pages.request_path(connection.request) == "/subprotocol":
-        return services.select_subprotocol(connection, offered)
-    return None
+async def _refuse(request: UpgradeRequest) -> None:
+    raise HTTPError(404, "No WebSocket here: the chat is at /, the echo at /echo.")
+
+
+async def _talk_to_nobody(websocket: ServerConnection) -> None:
+    """Never called: nobody gets there."""
 
 
 def serve(
@@ -205,7 +211,7 @@ def serve(
     log: Callable[[str], object] = _no_log,
     max_size: int | None = MAX_SIZE,
     **options: Any,
-) -> Server:
+) -> AbstractAsyncContextManager[Server]:
     """Serves the demo, see :class:`Demo`.
 
     Args:
@@ -213,10 +219,9 @@ def serve(
         port: TCP port; 0 lets the operating system choose.
         log: Called with each line of the chat's log.
         max_size: Largest message accepted, in bytes; ``None`` lifts the limit.
-        **options: Passed to :func:`duologue.asyncio.server.serve`.
+        **options: Passed to :meth:`duologue.App.serving`.
 
     Returns:
-        The server, to be awaited or used as an asynchronous context manager.
+        An asynchronous context manager of the server.
     """
-    demo = Demo(log)
-    return serve_websocket(demo.handler, host, port, max_size=max_size, **demo.options(), **options)
+    return Demo(log, max_size=max_size).app.serving(host, port, **options)

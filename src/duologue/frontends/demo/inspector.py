@@ -20,8 +20,9 @@ import hmac
 import secrets
 import time
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
+from duologue.app.errors import HTTPError
+from duologue.app.guard import UpgradeRequest
 from duologue.asyncio.server import ServerConnection
 from duologue.exceptions import ConnectionClosed
 from duologue.frames import Opcode
@@ -29,9 +30,8 @@ from duologue.frontends.demo import bounds
 from duologue.frontends.demo.commands import BadCommand, encode, parse, text
 from duologue.frontends.demo.connection import DemoConnection
 from duologue.frontends.demo.sight import FrameReader, Sighting
-from duologue.http11 import Request
 
-__all__ = ["Inspector"]
+__all__ = ["InspectedConnection", "Inspector"]
 
 _NAMES = {int(each): each.name.lower() for each in Opcode} | {0: "continuation"}
 
@@ -59,9 +59,10 @@ class _Watch:
 class _Subject:
     """A connection that is inspected; the tap on it."""
 
-    def __init__(self, watch: _Watch, connection: DemoConnection) -> None:
+    connection: DemoConnection
+
+    def __init__(self, watch: _Watch) -> None:
         self.number = 0
-        self.connection = connection
         self._watch = watch
         self._began = time.monotonic()
         self._frames = 0
@@ -106,6 +107,21 @@ class _Subject:
         self._report(ended=True)
 
 
+class InspectedConnection(DemoConnection):
+    """A connection whose tap, a subject, is its ``user_data`` from the beginning."""
+
+    def heads_exchanged(self, request: bytes, response: bytes) -> None:
+        """Tells the tap whom it listens in on, and of the opening handshake.
+
+        Args:
+            request: Head of the request.
+            response: Head of the 101.
+        """
+        self.tap = subject = self.user_data
+        subject.connection = self
+        super().heads_exchanged(request, response)
+
+
 class Inspector:
     """The service behind the inspector's page."""
 
@@ -140,27 +156,26 @@ class Inspector:
 
     # -- the subjects
 
-    def admit(self, connection: DemoConnection, request: Request) -> str | None:
-        """Puts a tap on a connection that is about to open.
+    async def admit(self, request: UpgradeRequest) -> None:
+        """Accepts a connection that is to be inspected, with a tap on it.
 
         Args:
-            connection: The connection.
             request: Its request, with the token in the query.
 
-        Returns:
-            ``None``, or why the connection must not open.
+        Raises:
+            HTTPError: If it must not open.
         """
-        given = parse_qs(urlsplit(request.path).query).get("token", [""])[0].encode()
+        given = request.query_params.get("token", "").encode()
         watch = None
         for token, each in self._watches.items():
             if hmac.compare_digest(token.encode(), given):
                 watch = each
         if watch is None:
-            return "There is no such inspector: open /inspector in a browser."
+            raise HTTPError(403, "There is no such inspector: open /inspector in a browser.")
         if len(watch.subjects) >= bounds.MAX_SUBJECTS:
-            return f"{bounds.MAX_SUBJECTS} connections are inspected already, the most at once."
-        connection.tap = _Subject(watch, connection)
-        return None
+            most = f"{bounds.MAX_SUBJECTS} connections are inspected already, the most at once."
+            raise HTTPError(403, most)
+        await request.accept(user_data=_Subject(watch))
 
     async def subject(self, websocket: ServerConnection) -> None:
         """Echoes on an inspected connection until it ends.

@@ -24,7 +24,7 @@ from duologue.frontends.demo import bounds
 from duologue.frontends.demo.commands import BadCommand, encode, parse
 from duologue.typing import Subprotocol
 
-__all__ = ["SUBPROTOCOLS", "digest", "rpc", "select_subprotocol", "stream", "subprotocol", "ticker"]
+__all__ = ["SUBPROTOCOLS", "choose_subprotocol", "digest", "rpc", "stream", "subprotocol", "ticker"]
 
 SUBPROTOCOLS = ("chat.v2", "chat.v1")
 """What ``/subprotocol`` speaks, in the order it prefers."""
@@ -190,13 +190,10 @@ async def digest(websocket: ServerConnection) -> None:
         pass
 
 
-def select_subprotocol(
-    connection: ServerConnection, offered: Sequence[Subprotocol]
-) -> Subprotocol | None:
+def choose_subprotocol(offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """Chooses the first of :data:`SUBPROTOCOLS` that the client offers.
 
     Args:
-        connection: The connection; not used.
         offered: What the client offers, in its own order, which doesn't count here.
     """
     return next((Subprotocol(name) for name in SUBPROTOCOLS if name in offered), None)

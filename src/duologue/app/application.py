@@ -1,0 +1,534 @@
+"""``App``: routes for WebSocket and plain HTTP on one port, with the rules that keep both safe.
+
+An application declares routes, and is served by :meth:`App.run`, inside of a program by
+:meth:`App.serving`, or by any ASGI server, since it is an ASGI application too. What a request
+becomes is decided in :mod:`duologue.app.dispatching`; this module only declares.
+
+Invariants: what is wrong about a declaration is raised by it, not by a request; a connection runs
+the same compiled path as one of ``serve()``: nothing here happens for each message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from duologue.app.dispatching import Dispatcher
+from duologue.app.forwarded import TrustedProxies
+from duologue.app.guard.guard import Guard
+from duologue.app.options import Options, limits_of, terms_of
+from duologue.app.publishing import Publishing
+from duologue.app.request import Request
+from duologue.app.routes import (
+    Bound,
+    CreateConnection,
+    HTTPRoute,
+    Mount,
+    Route,
+    StaticRoute,
+    Table,
+    WebSocketRoute,
+)
+from duologue.app.routing import Pattern
+from duologue.app.serving import serving
+from duologue.app.static import StaticFiles
+from duologue.app.workers.running import check_workers, run_workers
+from duologue.asgi.guest import Guest
+from duologue.asgi.scope import Receive, Scope, Send
+from duologue.base.types import LoggerLike
+from duologue.base.vocabulary import CloseCode
+from duologue.connection.endpoint import Endpoint
+from duologue.hub.backplanes.interface import Backplane
+from duologue.hub.hub import Hub
+from duologue.net.loops import run
+from duologue.net.signals import stop_requested
+from duologue.server.exchanges import HTTPExchange
+from duologue.wire.headers import HeadersLike
+from duologue.wire.http11 import SERVER
+from duologue.wire.response import Response
+
+if TYPE_CHECKING:
+    from duologue.server.serving import Server
+
+__all__ = ["App"]
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+
+
+class App(Publishing):
+    """An application: routes, what they share, and the rules for all of them.
+
+    ::
+
+        app = duologue.App()
+
+        @app.websocket("/room/{name}")
+        async def room(ws, name):
+            async for text in ws:
+                await ws.send(f"{name}: {text}")
+
+        @app.get("/health")
+        async def health(request):
+            return duologue.Response("ok")
+
+        app.run(port=8000)
+
+    Options besides those below are the defaults of all routes: the bounds of
+    :class:`~duologue.Limits` by name, ``limits`` for all of them, ``compression``, ``extensions``
+    as in :func:`~duologue.serve`, and the rules of
+    :class:`~duologue.app.guard.guard.Guard` (``origins``, ``allowed_hosts``, ``max_connections``,
+    ``connect_rate``, ...).
+
+    Args:
+        lifespan: function that takes the application and returns an asynchronous context manager,
+            which is entered before the first request and left after the last one. A mapping that
+            it yields becomes attributes of ``app.state``.
+        health_path: answers ``ok`` to whoever asks whether the server lives, load balancers first
+            of all: no rule is applied there, and while the server shuts down it is 503.
+        server_header: value of the ``Server`` header, ``None`` for none.
+        backplane: what joins its topics to those of other processes.
+        logger: by default ``logging.getLogger("duologue.app")``.
+        **options: see above.
+
+    Attributes:
+        state: whatever the application wants to keep.
+        guard: the rules for all routes.
+        logger: where the application logs.
+        stopping: whether it is about to end.
+        leaving_code: close code of its connections when it ends.
+
+    Raises:
+        TypeError: If an option isn't known or has the wrong type.
+        ValueError: If an option has a value that it can't have.
+    """
+
+    def __init__(
+        self,
+        *,
+        lifespan: Lifespan | None = None,
+        health_path: str | None = None,
+        server_header: str | None = SERVER,
+        backplane: Backplane | None = None,
+        logger: LoggerLike | None = None,
+        **options: Any,
+    ) -> None:
+        self.state = SimpleNamespace()
+        self.logger = logger or logging.getLogger("duologue.app")
+        self.server_header = server_header
+        self.options = Options.take("App()", options)
+        self.limits = limits_of([self.options])
+        self._hub = Hub(backplane=backplane, limits=self.limits)
+        self.guard = Guard(setting="App()", **self.options.guard)
+        self._lifespan = lifespan
+        self.table = Table()
+        self._dispatcher = Dispatcher(self, self.table, health_path)
+        self._routes: list[tuple[str, Route]] = []
+        self._included: list[tuple[App, str]] = []
+        self._parents: list[tuple[App, str]] = []
+        self._guest = Guest(
+            self.handle,
+            startup=self._start,
+            shutdown=self._stop,
+            limits=self.limits,
+            terms=terms_of([self.options], self.logger),
+            logger=self.logger,
+        )
+        self._life = contextlib.AsyncExitStack()
+        self._guards: dict[tuple[int, ...], Guard] = {}
+        self.stopping = False
+        self.leaving_code = CloseCode.GOING_AWAY
+        if health_path is not None:
+            self._add(health_path, HTTPRoute(["GET"], self._health, self.options))
+
+    def __repr__(self) -> str:
+        return f"<App with {len(self._routes)} routes>"
+
+    # -- declaring
+
+    def websocket(
+        self,
+        path: str,
+        *,
+        subprotocols: Sequence[str] | str | None = None,
+        auth: Callable[..., Any] | None = None,
+        on_request: Callable[..., Any] | None = None,
+        create_connection: CreateConnection | None = None,
+        **options: Any,
+    ) -> Callable[[Handler], Handler]:
+        """Declare who talks with WebSockets at a path.
+
+        ::
+
+            @app.websocket("/room/{name}", subprotocols=["chat.v2", "chat.v1"], max_size=65536)
+            async def room(ws, name): ...
+
+            @app.websocket("/echo")
+            class Echo(duologue.Endpoint): ...
+
+        Args:
+            path: see :class:`~duologue.app.routing.Pattern`. Parameters that the handler takes are
+                given by name; all are in ``ws.path_params``.
+            subprotocols: which this handler speaks; the first that the client offers is chosen,
+                and clients that offer none of them are for other handlers of the same path, else
+                they get 404. ``None`` takes everybody and chooses none, ``[]`` takes those who
+                offer none, ``"*"`` chooses whatever is offered first.
+            auth: ``async (request) -> user``, which becomes ``ws.user_data``; see
+                :mod:`duologue.app.guard`.
+            on_request: ``async (request) -> None``, which may ``accept()`` or ``reject()`` the
+                request itself.
+            create_connection: subclass of :class:`~duologue.ServerConnection`, or a function that
+                makes one; not under other servers.
+            **options: instead of the application's, see :class:`App`.
+
+        Returns:
+            What takes the handler: a coroutine function, an :class:`~duologue.Endpoint` or a
+            subclass of it, which is made once. The connection is closed with 1000 when a handler
+            returns, with 1011 when it raises.
+
+        Raises:
+            ValueError: If the path can't be one, or has such a handler already.
+        """
+        scope = Options.take(f'app.websocket("{path}")', options)
+
+        def declare(handler: Handler) -> Handler:
+            made: Any = handler
+            if isinstance(handler, type) and issubclass(handler, Endpoint):
+                made = handler()
+            self._add(
+                path, WebSocketRoute(made, subprotocols, scope, auth, on_request, create_connection)
+            )
+            return handler
+
+        return declare
+
+    def route(
+        self, path: str, *, methods: Iterable[str] | None = None, **options: Any
+    ) -> Callable[[Handler], Handler]:
+        """Declare who answers plain HTTP at a path.
+
+        Args:
+            path: see :class:`~duologue.app.routing.Pattern`.
+            methods: which; ``None`` for any that no other route of the path has. GET answers HEAD
+                too; OPTIONS is answered with the methods there are unless a route has it.
+            **options: instead of the application's, see :class:`App`; of the bounds only
+                ``max_body`` counts here, and of the rules ``allowed_hosts``.
+
+        Returns:
+            What takes the handler: a function or coroutine function of a
+            :class:`~duologue.app.request.Request`, and of those parameters that it names. It
+            returns a :class:`~duologue.Response`, text, octets, or a dict or list for JSON; it may
+            raise :class:`~duologue.app.errors.HTTPError`.
+
+        Raises:
+            ValueError: If the path can't be one, or has a handler of the same method already.
+        """
+        scope = Options.take(f'app.route("{path}")', options)
+        if isinstance(methods, str):
+            raise TypeError(f"methods is a list of names, not {methods!r}")
+        names = None if methods is None else list(methods)
+
+        def declare(handler: Handler) -> Handler:
+            self._add(path, HTTPRoute(names, handler, scope))
+            return handler
+
+        return declare
+
+    def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers GET, and HEAD; see :meth:`route`."""
+        return self.route(path, methods=["GET"], **options)
+
+    def head(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers HEAD; see :meth:`route`."""
+        return self.route(path, methods=["HEAD"], **options)
+
+    def post(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers POST; see :meth:`route`."""
+        return self.route(path, methods=["POST"], **options)
+
+    def put(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers PUT; see :meth:`route`."""
+        return self.route(path, methods=["PUT"], **options)
+
+    def patch(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers PATCH; see :meth:`route`."""
+        return self.route(path, methods=["PATCH"], **options)
+
+    def delete(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers DELETE; see :meth:`route`."""
+        return self.route(path, methods=["DELETE"], **options)
+
+    def static(
+        self, prefix: str, directory: str | os.PathLike[str], *, headers: HeadersLike = ()
+    ) -> None:
+        """Serve the files of a directory: GET, HEAD, conditional requests and single ranges.
+
+        Names that begin with a dot, and links that lead out of the directory, aren't there. For a
+        directory its ``index.html`` is sent.
+
+        Args:
+            prefix: path below which they are.
+            directory: in the file system.
+            headers: more header fields of the answers.
+
+        Raises:
+            NotADirectoryError: If there is no such directory.
+        """
+        fields = list(Response(b"", 200, headers).headers.raw_items())
+        self._add_below(prefix, StaticRoute(StaticFiles(directory), fields))
+
+    def mount(self, prefix: str, application: Any) -> None:
+        """Hand everything below a path that no other route takes to an ASGI application.
+
+        Args:
+            prefix: the path; ``"/"`` for all.
+            application: FastAPI, Starlette, Django Channels, Litestar, Quart, ...
+        """
+        self._add_below(prefix, Mount(application))
+
+    def include(self, other: App, *, prefix: str = "") -> None:
+        """Take over the routes of another application, also those that it declares later.
+
+        Its own options hold for them, before those of this one; its rules hold besides. Its
+        lifespan is entered after this one's, and gets this application.
+
+        Args:
+            other: the application.
+            prefix: path before all of its paths, such as ``"/api"``; may have parameters.
+
+        Raises:
+            ValueError: If a route exists already, the prefix can't be one, or one of the two is
+                included in the other already.
+        """
+        if prefix:
+            Pattern(prefix)
+            if prefix.endswith("/"):
+                raise ValueError(f"a prefix doesn't end with a slash: {prefix!r}")
+        if other is self or other._contains(self):
+            raise ValueError("an application can't be included in itself")
+        self._included.append((other, prefix))
+        other._parents.append((self, prefix))
+        for path, route, scopes in other._all_routes():
+            self._bind(prefix + path, route, (other, *scopes))
+
+    def _contains(self, app: App) -> bool:
+        return any(each is app or each._contains(app) for each, _ in self._included)
+
+    def _all_routes(self) -> list[tuple[str, Route, tuple[App, ...]]]:
+        """Routes of this application and those included in it, with the ones they come through."""
+        own: list[tuple[str, Route, tuple[App, ...]]] = [
+            (path, route, ()) for path, route in self._routes
+        ]
+        return own + [
+            (prefix + path, route, (other, *through))
+            for other, prefix in self._included
+            for path, route, through in other._all_routes()
+        ]
+
+    def _add_below(self, prefix: str, route: StaticRoute | Mount) -> None:
+        root = prefix.rstrip("/")
+        if root:
+            self._add(root, route)
+        self._add(f"{root}/*", route)
+
+    def _add(self, path: str, route: Route) -> None:
+        self._bind(path, route, ())
+        self._routes.append((path, route))
+
+    def _bind(self, path: str, route: Route, through: tuple[App, ...]) -> None:
+        """Put a route into the table, and into those of applications that include this one."""
+        pattern = Pattern(path)
+        scopes = [self.options, *(app.options for app in through), route.options]
+        bound = Bound(route, pattern.text, self._guard_of(scopes), limits_of(scopes))
+        if isinstance(route, WebSocketRoute | Mount):
+            bound.terms = terms_of(scopes, self.logger)
+        if isinstance(route, Mount) and bound.terms is not None:
+            bound.host = route.host(pattern, bound.terms)
+        self.table.add(pattern, bound)
+        for parent, prefix in self._parents:
+            parent._bind(prefix + path, route, (self, *through))
+
+    def _guard_of(self, scopes: Sequence[Options]) -> Guard:
+        """The rules of all scopes; those of an included application are shared by its routes."""
+        guard = self.guard
+        key: tuple[int, ...] = ()
+        for scope in scopes[1:]:
+            if scope.guard:
+                key = (*key, id(scope))
+                if key not in self._guards:
+                    self._guards[key] = guard.narrowed(setting=scope.setting, **scope.guard)
+                guard = self._guards[key]
+        return guard
+
+    def _health(self, request: Request) -> Response:
+        return Response("stopping\n", 503) if self.stopping else Response("ok\n")
+
+    # -- topics
+
+    @property
+    def topics(self) -> Hub:
+        """The :class:`~duologue.hub.hub.Hub`; an application that is included has the other's."""
+        return self._parents[0][0].topics if self._parents else self._hub
+
+    # -- serving
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Enter the lifespans: this application's, then those of included and mounted ones."""
+        routes = list(dict.fromkeys(route for _, route, _ in self._all_routes()))
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(_forget_servers, routes)
+            await stack.enter_async_context(self.topics)
+            for app in self._with_included():
+                if app._lifespan is not None:
+                    found = await stack.enter_async_context(app._lifespan(self))
+                    if isinstance(found, Mapping):
+                        vars(self.state).update(found)
+            for route in routes:
+                if isinstance(route, Mount):
+                    await stack.enter_async_context(route.running())
+            yield
+
+    def _with_included(self) -> list[App]:
+        found: list[App] = [self]
+        for other, _ in self._included:
+            found += [app for app in other._with_included() if app not in found]
+        return found
+
+    def serving(
+        self, host: str | Sequence[str] | None = None, port: int | None = None, **options: Any
+    ) -> AbstractAsyncContextManager[Server]:
+        """Serve inside of a program, or of a test.
+
+        ::
+
+            async with app.serving("127.0.0.1", 0) as server:
+                port = server.sockets[0].getsockname()[1]
+
+        Leaving the context closes connections with 1001 and waits for requests under way.
+
+        Args:
+            host: interfaces to listen on; default ``"127.0.0.1"``. ``""`` for all.
+            port: TCP port; default 8000, 0 lets the operating system choose. Where neither host nor
+                port is given, sockets handed over by systemd are taken.
+            **options: instead of host and port: ``uds``, the path of a Unix socket, ``fd``, an
+                inherited socket's descriptor, or ``sock``, a bound socket or several.
+
+                TLS: ``ssl``, a context, or ``ssl_certfile``, ``ssl_keyfile``,
+                ``ssl_keyfile_password``, ``ssl_ca_certs`` (clients must then show a certificate of
+                theirs, unless ``ssl_cert_reqs`` says otherwise), ``ssl_ciphers``. Files that change
+                are read again within ``ssl_reload_interval`` seconds (10; ``None`` for never).
+
+                Proxies in front: ``proxy_headers`` (true) takes ``Forwarded`` and
+                ``X-Forwarded-For``, ``-Proto`` and ``-Host`` from ``forwarded_allow_ips``:
+                addresses, networks, ``"unix"``, ``"*"``; by default the environment's
+                ``FORWARDED_ALLOW_IPS``, else this machine. ``proxy_protocol`` (false) expects the
+                PROXY protocol, version 1 or 2, from ``proxy_allow_ips`` (this machine) and closes
+                all other connections.
+
+                The end: ``drain_timeout`` (30), seconds that requests and handlers have to end, and
+                connections to send what waits in them; ``close_rate`` (1000), how many connections
+                are closed in a second, and ``retry_spread`` (5), seconds over which their peers are
+                asked to spread their coming back; see :class:`~duologue.app.shutdown.Departure`.
+
+                ``backlog`` (2048), and ``engine`` as in :func:`~duologue.serve`.
+
+        Returns:
+            Asynchronous context manager of a :class:`~duologue.Server`.
+
+        Raises:
+            OSError: If nothing can listen there, or a file can't be read.
+            ValueError: If options exclude each other or can't have their values.
+            TypeError: If an option isn't known.
+        """
+        return serving(self, host, port, **options)
+
+    def run(
+        self,
+        host: str | Sequence[str] | None = None,
+        port: int | None = None,
+        *,
+        workers: int = 1,
+        worker_timeout: float | None = 30.0,
+        log_level: str | int | None = "info",
+        **options: Any,
+    ) -> None:
+        """Serve until SIGINT or SIGTERM, on the engine's event loop; a program's last line.
+
+        Connections are then closed with 1001; a second signal ends the process at once.
+
+        With several workers SIGHUP replaces them one after the other, and closes their connections
+        with 1012. Topics span all of them, by the ``local`` backplane unless the application has
+        another one. They are forked: open no sockets and start no threads before.
+
+        Args:
+            host: see :meth:`serving`.
+            port: see :meth:`serving`.
+            workers: how many processes serve; those that die are replaced.
+            worker_timeout: seconds without a sign of life, because a handler blocks its event loop
+                for instance, after which one of several workers is killed and replaced; ``None``
+                for any time.
+            log_level: least severe records to print on standard error, unless the program has set
+                up logging itself; ``None`` sets up nothing.
+            **options: see :meth:`serving`.
+
+        Raises:
+            SystemExit: If workers don't come to serve, or have to be killed in the end.
+        """
+        check_workers(workers)
+        if log_level is not None:
+            level = log_level.upper() if isinstance(log_level, str) else log_level
+            logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+
+        if workers > 1:
+            # What is wrong with the options is told here, not by each process.
+            self.serving(host, port, **options)
+            options |= {"worker_timeout": worker_timeout, "logger": self.logger}
+            if code := run_workers(lambda: self, workers, host, port, **options):
+                raise SystemExit(code)
+            return
+
+        async def main() -> None:
+            with stop_requested() as stop:
+                async with self.serving(host, port, **options):
+                    await stop.wait()
+
+        run(main())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as an ASGI application, under uvicorn, hypercorn, granian, Django, ..."""
+        await self._guest(scope, receive, send)
+
+    async def _start(self) -> None:
+        """Begin as another server's guest."""
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.running())
+            self._life = stack.pop_all()
+
+    async def _stop(self) -> None:
+        """End as another server's guest."""
+        self.stopping = True
+        await self._life.aclose()
+        self.stopping = False
+
+    # -- answering
+
+    async def handle(self, exchange: HTTPExchange, proxies: TrustedProxies | None = None) -> None:
+        """Answer one request, whatever carries it.
+
+        Args:
+            exchange: the request and the way to its answer.
+            proxies: whose ``X-Forwarded-*`` headers count.
+        """
+        await self._dispatcher.answer(exchange, proxies)
+
+
+def _forget_servers(routes: Iterable[Route]) -> None:
+    for route in routes:
+        if isinstance(route, WebSocketRoute):
+            route.forget_server()

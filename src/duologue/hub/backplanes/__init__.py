@@ -1,0 +1,1 @@
+"""What joins the hubs of several processes, behind one interface."""

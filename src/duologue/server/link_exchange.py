@@ -1,0 +1,420 @@
+"""An HTTP request that came over a link of our own server, and its answer.
+
+A :class:`LinkExchange` is the attendant of one request; the handler runs in its task. It decides
+nothing about HTTP (that is :class:`~duologue.protocol.exchange.ServerExchange`) and nothing about
+the link between requests (that is :class:`~duologue.server.opening.Opening`).
+
+Invariants: a slow sender gets ``open_timeout`` for its body, and more only as long as
+``MIN_BODY_RATE`` arrives; a peer that takes nothing of its answer for ``write_timeout`` is gone.
+
+Sources: RFC 9110 section 7.8, RFC 9112 sections 6 and 9, RFC 6455 section 4.2.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any, Final
+
+from duologue.base.exceptions import (
+    ClientDisconnected,
+    ConcurrencyError,
+    InvalidHandshake,
+    InvalidState,
+)
+from duologue.base.types import StatusLike, Subprotocol
+from duologue.connection.connection import Callbacks
+from duologue.connection.endpoint import Endpoint
+from duologue.protocol.handshake import (
+    Origins,
+    check_request,
+    negotiate,
+    offered_subprotocols,
+    respond,
+)
+from duologue.server.connection import ServerConnection
+from duologue.server.exchanges import Address, RequestHandler, asks_upgrade, check_offered, phrase
+from duologue.server.handling import HandledExchange
+from duologue.server.opening import Opening
+from duologue.server.terms import ConnectionOptions
+from duologue.wire.headers import Headers, HeadersLike
+from duologue.wire.http11 import Request, Response
+
+MIN_BODY_RATE: Final = 500
+"""Octets a second below which a body counts as withheld; modems were faster."""
+
+# The handshake's own; an application that sets them would contradict it.
+_RESERVED = (
+    "connection",
+    "upgrade",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
+    "sec-websocket-protocol",
+)
+
+
+class _once:
+    """A fact found out when it is first asked for, which may also be set.
+
+    ``functools.cached_property`` takes a lock for each, which costs more than most of these facts.
+    """
+
+    def __init__(self, find: Callable[[Any], Any]) -> None:
+        self._find = find
+        self.__doc__ = find.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, exchange: Any, owner: type | None = None) -> Any:
+        if exchange is None:
+            return self
+        value = exchange.__dict__[self._name] = self._find(exchange)
+        return value
+
+
+def attend_with(
+    handler: RequestHandler, terms: ConnectionOptions
+) -> Callable[[Opening, Request], LinkExchange]:
+    """Return what makes the attendant of each request for a server that answers with ``handler``.
+
+    Args:
+        handler: coroutine function that is given each exchange.
+        terms: of connections whose ``accept()`` isn't told otherwise.
+    """
+    return functools.partial(LinkExchange, handler, terms)
+
+
+class LinkExchange(HandledExchange):
+    """A request on a link of ours; see :class:`HTTPExchange`.
+
+    Attributes:
+        link: the link.
+    """
+
+    def __init__(
+        self, handler: RequestHandler, terms: ConnectionOptions, opening: Opening, request: Request
+    ) -> None:
+        super().__init__(handler, opening.server, opening.options.logger)
+        self.request = request
+        self.http_version = request.protocol.removeprefix("HTTP/")
+        self.asks_upgrade = asks_upgrade(request)
+        self.max_body = opening.options.limits.max_body
+        self._terms = terms
+        self._opening = opening
+        self.link = opening.link
+        self._waiting: asyncio.Future[None] | None = None
+        self._reading = False
+        self._patience = opening.options.open_timeout
+
+    # -- facts, looked up when they are asked for
+
+    @_once
+    def scheme(self) -> str:
+        """Whether TLS carries the link."""
+        return "http" if self.link.get_extra_info("ssl_object") is None else "https"
+
+    @_once
+    def client(self) -> Address | None:
+        """The peer's address."""
+        return _address(self.link.get_extra_info("peername"))
+
+    @_once
+    def server(self) -> Address | None:
+        """Our address; of a Unix socket its path."""
+        return _address(self.link.get_extra_info("sockname"))
+
+    @_once
+    def disconnected(self) -> asyncio.Future[None]:
+        """Done when the peer is gone."""
+        future = self._opening.loop.create_future()
+        if self._gone:
+            future.set_result(None)
+        return future
+
+    # -- what Opening tells
+
+    def start(self) -> None:
+        """Run the handler in a task."""
+        self._opening.set_deadline(None)
+        self._task = self._opening.loop.create_task(self.handle(), name="request handler")
+        self._server.opening_tasks.add(self._task)
+        self._task.add_done_callback(self._server.opening_tasks.discard)
+
+    def data_received(self) -> None:
+        """More of the body may be there."""
+        self._wake()
+
+    def eof_received(self) -> None:
+        """The peer ended its side: perhaps it still takes an answer, but it waits for no other."""
+        if self.asks_upgrade:
+            # It has no use for half a WebSocket.
+            self.link.abort_link()
+        else:
+            self._tell()
+        self._wake()
+
+    def writable(self) -> None:
+        """The link takes octets again."""
+        self._wake()
+
+    def timed_out(self) -> None:
+        """The peer withheld its body, or took nothing of its answer."""
+        if not self._reading or self._answered:
+            self.link.abort_link()
+            return
+        text = f"no whole body within {self._opening.options.open_timeout} seconds\n"
+        self._answered = self._finished = self._gone = True
+        self._opening.end(self._opening.http.respond(self.request, respond(408, text)))
+        self._tell()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The peer is gone: the handler gets to know, and decides itself when to stop."""
+        self._gone = True
+        self._tell()
+        self._wake()
+
+    def _tell(self) -> None:
+        self._left = True
+        if not self.disconnected.done():
+            self.disconnected.set_result(None)
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def abort(self) -> None:
+        """Close the link at once."""
+        self.link.abort_link()
+
+    # -- reading
+
+    async def read(self) -> bytes:
+        """See :meth:`HTTPExchange.read`."""
+        opening = self._opening
+        if self._reading:
+            raise ConcurrencyError("another task reads the body of this request already")
+        self._reading = True
+        try:
+            while True:
+                if self._gone or self._connection is not None:
+                    raise ClientDisconnected("the client is gone before the request's end")
+                part = self._read_part()
+                if part or opening.http.body_complete:
+                    return part
+                opening.send_interim()
+                await self._wait_for_part()
+        finally:
+            self._reading = False
+
+    def _read_part(self) -> bytes:
+        opening = self._opening
+        if self._finished:
+            # What is left of the body is skipped, not read.
+            return b""
+        try:
+            part = opening.http.read_body(self.max_body)
+        except InvalidHandshake as exc:
+            if isinstance(exc.__cause__, EOFError):
+                raise ClientDisconnected("the client is gone before the request's end") from exc
+            raise
+        opening.balance()
+        return part
+
+    async def _wait_for_part(self) -> None:
+        opening, began = self._opening, self._opening.loop.time()
+        opening.set_deadline(self._patience)
+        before = opening.http.received
+        try:
+            await self._wait()
+        finally:
+            if not self._gone:
+                opening.set_deadline(None)
+        if self._patience is not None and opening.options.open_timeout is not None:
+            earned = (opening.http.received - before) / MIN_BODY_RATE
+            left = self._patience - (opening.loop.time() - began) + earned
+            self._patience = max(0.0, min(opening.options.open_timeout, left))
+
+    async def _wait(self) -> None:
+        self._waiting = self._opening.loop.create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    # -- answering
+
+    async def respond(self, response: Response) -> None:
+        """See :meth:`HTTPExchange.respond`."""
+        self._expect_no_answer()
+        self._opening.name_server(response)
+        octets = self._opening.http.respond(self.request, response)
+        self._answered = self._finished = True
+        self._log(response)
+        await self._finish_with(octets)
+
+    async def begin(
+        self, status: StatusLike, headers: HeadersLike, reason: str | None = None
+    ) -> None:
+        """See :meth:`HTTPExchange.begin`."""
+        self._expect_no_answer()
+        response = Response(
+            int(status), phrase(status) if reason is None else reason, Headers(headers)
+        )
+        self._opening.name_server(response)
+        octets = self._opening.http.begin(self.request, response)
+        self._answered = True
+        self._log(response)
+        self.link.write_octets(octets)
+
+    async def write(self, octets: bytes) -> None:
+        """See :meth:`HTTPExchange.write`."""
+        self._expect_begun()
+        self.link.write_octets(self._opening.http.part(octets))
+        if self._opening.blocked:
+            await self._drain()
+
+    async def finish(self) -> None:
+        """See :meth:`HTTPExchange.finish`."""
+        self._expect_begun()
+        octets = self._opening.http.finish()
+        self._finished = True
+        await self._finish_with(octets)
+
+    async def _finish_with(self, octets: bytes) -> None:
+        """Send the answer's last octets, and go on when the peer has taken most of them.
+
+        Its time between requests isn't that of a slow transfer.
+        """
+        opening = self._opening
+        self.link.write_octets(octets)
+        while opening.blocked and not self._gone:
+            await self._drain()
+        if not self._gone:
+            opening.answered(b"")
+            opening.advance()
+
+    async def _drain(self) -> None:
+        opening = self._opening
+        timeout = opening.options.limits.write_timeout
+        while opening.blocked and not self._gone:
+            opening.set_deadline(timeout)
+            await self._wait()
+            if not self._gone:
+                opening.set_deadline(None)
+        if self._gone and not self._finished:
+            raise ClientDisconnected("the client is gone before the answer's end")
+
+    def _expect_no_answer(self) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client is gone before the answer")
+        if self._answered or self._connection is not None:
+            raise InvalidState("this request was answered already")
+
+    def _expect_begun(self) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client is gone before the answer's end")
+        if self._finished or not self._answered:
+            raise InvalidState("no answer in parts was begun, or it was finished")
+
+    def _log(self, response: Response) -> None:
+        self._opening.options.logger.info(
+            "HTTP response sent (%d %s)", response.status_code, response.reason_phrase
+        )
+
+    # -- WebSocket
+
+    async def accept(
+        self,
+        subprotocol: Subprotocol | str | None = None,
+        headers: HeadersLike = (),
+        user_data: Any = None,
+        *,
+        endpoint: Endpoint | Callbacks | None = None,
+        origins: Origins | None = None,
+        terms: ConnectionOptions | None = None,
+        prepare: Callable[[ServerConnection], None] | None = None,
+        gone: Callable[[], None] | None = None,
+        create_connection: Callable[[Any, Any], ServerConnection] | None = None,
+        **options: Any,
+    ) -> ServerConnection:
+        """See :meth:`HTTPExchange.accept`."""
+        self._expect_no_answer()
+        if not self._server.is_serving():
+            await self.respond(respond(503, "The server is shutting down.\n"))
+            raise ClientDisconnected("the server is shutting down")
+        if terms is None:
+            terms = ConnectionOptions.resolve(**options) if options else self._terms
+        elif options:
+            raise TypeError(f"options beside terms: {', '.join(options)}")
+        connection = (create_connection or ServerConnection)(terms.settings, self._server)
+        response = self._switching(connection, terms, subprotocol, origins)
+        for name, value in Headers(headers).raw_items():
+            if name.lower() in _RESERVED:
+                raise ValueError(f"{name} is set by the handshake itself")
+            if name.lower() == "date":
+                del response.headers["Date"]
+            response.headers[name] = value
+        self._opening.name_server(response)
+        octets = self._opening.http.respond(self.request, response)
+        self._answered = self._finished = True
+        # So that who prepares it can ask for addresses.
+        connection.attend(self._opening.link)
+        if gone is not None:
+            connection.gone = gone
+        if prepare is not None:
+            prepare(connection)
+        self._open(connection, octets, user_data, endpoint)
+        return connection
+
+    def _switching(
+        self,
+        connection: ServerConnection,
+        terms: ConnectionOptions,
+        subprotocol: str | None,
+        origins: Origins | None,
+    ) -> Response:
+        """Negotiate; return the 101."""
+        check_request(self.request)
+        chosen = check_offered(subprotocol, offered_subprotocols(self.request.headers))
+        agreed = negotiate(
+            self.request,
+            origins=origins,
+            extensions=terms.extensions,
+            select_subprotocol=lambda offered: chosen,
+        )
+        connection.extensions = agreed.extensions
+        connection.subprotocol = agreed.subprotocol
+        connection.origin = agreed.origin
+        return Response(101, "Switching Protocols", agreed.headers)
+
+    def _open(
+        self,
+        connection: ServerConnection,
+        octets: bytes,
+        user_data: Any,
+        endpoint: Endpoint | Callbacks | None,
+    ) -> None:
+        if user_data is not None:
+            connection.user_data = user_data
+        self._connection = connection
+        if isinstance(endpoint, Endpoint):
+            endpoint = Callbacks(endpoint, Endpoint)
+        self._endpoint = endpoint is not None
+        self._opening.switch(connection, octets)
+        self._server.reception.adopt(
+            connection,
+            self.link,
+            self._opening.http.rest,
+            endpoint,
+            None if endpoint is not None else self._task,
+        )
+
+
+def _address(name: Any) -> Address | None:
+    """What ``getpeername`` and ``getsockname`` tell, as ASGI has it."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return (str(name), None) if isinstance(name, str) and name else None

@@ -1,0 +1,72 @@
+"""What one handler's connections have in common: their settings and their extensions.
+
+``serve()`` has one :class:`ConnectionOptions` for all its connections; a server with routes may
+have one for each of them. Made once, since connections of the same settings share memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from duologue.base.limits import DEFAULT_LIMITS, Limits
+from duologue.base.types import LoggerLike
+from duologue.base.vocabulary import Side
+from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings
+from duologue.wire.extension import ServerExtensionFactory
+from duologue.wire.permessage_deflate import enable_server_permessage_deflate
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionOptions:
+    """Options of a server's connections, resolved.
+
+    Attributes:
+        settings: bounds and times.
+        extensions: to negotiate, in order of preference.
+    """
+
+    settings: Settings
+    extensions: Sequence[ServerExtensionFactory] | None = None
+
+    @classmethod
+    def resolve(
+        cls,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        extensions: Sequence[ServerExtensionFactory] | None = None,
+        compression: str | None = "deflate",
+        max_size: MaxSizeOption = ...,
+        max_queue: MaxSizeOption = ...,
+        write_limit: MaxSizeOption = ...,
+        ping_interval: SecondsOption = ...,
+        ping_timeout: SecondsOption = ...,
+        close_timeout: SecondsOption = ...,
+        logger: LoggerLike | None = None,
+    ) -> Self:
+        """Check options as :func:`~duologue.serve` takes them; it says what each means.
+
+        Raises:
+            TypeError: If an option has the wrong type.
+            ValueError: If an option has a value that it can't have.
+        """
+        if compression == "deflate":
+            extensions = enable_server_permessage_deflate(
+                extensions, threshold=limits.compress_threshold
+            )
+        elif compression is not None:
+            raise ValueError(f"unsupported compression: {compression}")
+        settings = Settings.resolve(
+            Side.SERVER,
+            limits,
+            max_size=max_size,
+            max_queue=max_queue,
+            write_limit=write_limit,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            logger=logger or logging.getLogger("duologue.server"),
+        )
+        return cls(settings, extensions)

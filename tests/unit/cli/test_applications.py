@@ -1,0 +1,125 @@
+"""``duologue serve`` with applications: what counts as one, and that they are served."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import os
+import socket
+import struct
+
+import pytest
+from websockets.sync.client import connect
+
+from duologue.cli.applications import is_asgi
+
+MODULE = """
+import duologue
+
+app = duologue.App()
+
+@app.get("/who")
+async def who(request):
+    return [request.client[0], request.scheme]
+
+@app.websocket("/echo/{name}")
+async def echo(ws, name):
+    async for message in ws:
+        await ws.send(f"{name}: {message}")
+
+async def asgi(scope, receive, send):
+    if scope["type"] == "lifespan":
+        while (event := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (event := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": event["text"].upper()})
+    else:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["path"].encode()})
+"""
+
+
+@pytest.fixture
+def module(tmp_path):
+    (tmp_path / "applications.py").write_text(MODULE)
+    return tmp_path
+
+
+def get(server, path, headers=None):
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    client.request("GET", path, headers=headers or {})
+    body = client.getresponse().read()
+    client.close()
+    return body
+
+
+def test_an_app(start, module):
+    server = start("serve", "applications:app", "--port", "0", cwd=module)
+    assert server.url == f"http://127.0.0.1:{server.port}/"
+    with connect(f"ws://127.0.0.1:{server.port}/echo/a") as websocket:
+        websocket.send("hi")
+        assert websocket.recv(timeout=20) == "a: hi"
+    forwarded = {"X-Forwarded-For": "192.0.2.1", "X-Forwarded-Proto": "https"}
+    assert get(server, "/who", forwarded) == b'["192.0.2.1","https"]'
+
+
+def test_an_app_behind_the_proxy_protocol(start, module):
+    arguments = ["--proxy-protocol", "--no-proxy-headers", "--proxy-allow-ips", "127.0.0.0/8"]
+    server = start("serve", "applications:app", "--port", "0", *arguments, cwd=module)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        body = struct.pack("!4s4sHH", bytes([192, 0, 2, 7]), bytes([127, 0, 0, 1]), 1, 2)
+        sock.sendall(b"\r\n\r\n\0\r\nQUIT\n" + struct.pack("!BBH", 0x21, 0x11, 12) + body)
+        sock.sendall(
+            b"GET /who HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: 6.6.6.6\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        answer = b"".join(iter(functools.partial(sock.recv, 65536), b""))
+    assert answer.endswith(b'["192.0.2.7","http"]')
+
+
+def test_an_asgi_application(start, module):
+    server = start("serve", "applications:asgi", "--port", "0", "--max-size", "5", cwd=module)
+    assert get(server, "/any/path") == b"/any/path"
+    with connect(f"ws://127.0.0.1:{server.port}/", origin="https://other.test") as websocket:
+        websocket.send("hi")
+        assert websocket.recv(timeout=20) == "HI"
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments", "complaint"),
+    [
+        ("echo", ["--proxy-protocol"], b"--proxy-protocol is for applications only"),
+        ("echo", ["--ssl-ca-certs", "x"], b"--ssl-ca-certs is for applications only"),
+        ("applications:app", ["--max-size", "5"], b"for the App to set"),
+        ("applications:app", ["--forwarded-allow-ips", "x"], b"neither an IP address"),
+        ("applications:app", ["--ssl-certfile", "none.pem"], b"cannot read none.pem"),
+    ],
+)
+def test_what_does_not_go_together(run, module, target, arguments, complaint):
+    result = run("serve", target, "--port", "0", *arguments, cwd=module)
+    assert result.returncode != 0
+    assert complaint in result.stderr
+
+
+async def asgi(scope, receive, send): ...
+
+
+async def handler(ws): ...
+
+
+class Application:
+    async def __call__(self, scope, receive, send): ...
+
+    async def method(self, scope, receive, send): ...
+
+
+def test_what_an_asgi_application_is():
+    assert is_asgi(asgi)
+    assert is_asgi(Application())
+    assert is_asgi(Application().method)
+    for other in (handler, Application, os.path.join, "text", None, lambda a, b, c: None):
+        assert not is_asgi(other)

@@ -12,11 +12,14 @@ things behind) is not held to it.
 from __future__ import annotations
 
 import asyncio
+import collections
 import gc
 import inspect
 import logging
 import os
+import signal
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,11 +39,40 @@ from duologue.testing import (
 GRACE_TURNS = 500
 
 
+#: Folders whose files take longest: they start processes and browsers, or open connections in
+#: thousands. Several processes of pytest begin with them, or the last file keeps one of them alone.
+LONGEST = (
+    "conformance", "safety", "install", "browser", "interop", "meta", "unit/cli", "unit/bench",
+)  # fmt: skip
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    # pytest-xdist would begin with the files of most tests; the order here is found below.
+    config.option.loadscopereorder = False
+    # Shells start what runs in their background (and nohup whatever it runs) without Ctrl-C. Tests
+    # would wait for interrupts that never come, and so would those of their child processes.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "virtual_time: run the coroutine test on virtual time")
     config.addinivalue_line(
         "markers", "leftovers_allowed: do not fail for tasks, timers, sockets left in the loop"
     )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """In a process of pytest-xdist's, put what takes long first, then the files of most tests."""
+    if not hasattr(config, "workerinput"):
+        return
+    tests = collections.Counter(item.path for item in items)
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        for number, folder in enumerate(LONGEST):
+            if path.startswith(f"{folder}/"):
+                return number, 0
+        return len(LONGEST), -tests[item.path]
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
@@ -94,7 +126,8 @@ async def run_test(test: Callable[..., Any], arguments: dict[str, Any], strict: 
 
 def balance(before: Accounts) -> dict[str, int]:
     """What the accounts hold that they did not hold before, by name."""
-    counted = (name for name in Accounts._fields if name != "shed")
+    # The others only ever grow.
+    counted = (name for name in Accounts._fields if name != "shed" and "dropped" not in name)
     now = accounts()
     changes = {name: getattr(now, name) - getattr(before, name) for name in counted}
     return {name: change for name, change in changes.items() if change}
@@ -106,7 +139,10 @@ def check_accounts(before: Accounts) -> None:
         # What pytest has caught of the log refers to tracebacks, and these to connections.
         for handler in logging.getLogger().handlers:
             getattr(handler, "records", []).clear()
-        gc.collect()
+        # What the test made is mostly young: the whole heap is looked through only if it isn't.
+        gc.collect(1)
+        if any(change > 0 for change in balance(before).values()):
+            gc.collect()
     # Less than before: an earlier test's, which is no fault of this one.
     left = {name: change for name, change in balance(before).items() if change > 0}
     if left:

@@ -513,6 +513,8 @@ class RateExceeded(WebSocketException):
     """
 
     def __init__(self, what: str, rate: object, setting: str) -> None:
+        self.rate = rate
+        self.setting = setting
         super().__init__(f"{what} come faster than {rate} (setting: {setting})")
 
 

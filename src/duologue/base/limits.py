@@ -48,8 +48,8 @@ class Limits:
             leaves `max_outbox` as that mark.
         max_outbox: Octets waiting of messages whose `send()` nobody awaits, such as those of
             `broadcast()`, and 144 for each of them, about what it takes besides; above it the
-            connection is closed with 1013. Default 16 MiB. One message is always accepted while
-            nothing waits.
+            outbox policy decides, by default to close the connection with 1013. Default 16 MiB,
+            1 MiB for an `App`. One message is always accepted while nothing waits.
         memory_budget: Octets in the buffers of all connections of the process, with the objects
             around them, above which those that hold most are closed with 1013 until an eighth of
             it is free again. Default 1 GiB: no single connection of the default limits comes near,

@@ -1,25 +1,15 @@
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from cpython.object cimport PyObject
 
 from duologue.base.accounts cimport Holder
+from duologue.connection.outbox cimport Outbox, Queued
 from duologue.connection.prepared cimport Prepared
 from duologue.connection.turn cimport Turn
 from duologue.connection.wakeup cimport Wakeable
 from duologue.net.link cimport Link
 from duologue.net.timers cimport Deadline, Timers
 from duologue.protocol.machine cimport Machine, Terms
-
-
-cdef class _Queued:
-    cdef int opcode
-    cdef int compress
-    cdef bytes message
-    cdef Prepared prepared
-    cdef int fate
-    cdef bint awaited
-    cdef object sent
-    cdef object exc
 
 
 cdef class Callbacks:
@@ -46,6 +36,9 @@ cdef class Common(Terms):
     cdef Py_ssize_t queue_low
     cdef Py_ssize_t queue_octets
     cdef Py_ssize_t write_high
+    # Of Settings.overflow and Limits.max_outbox.
+    cdef int policy
+    cdef Py_ssize_t max_outbox
     # Of Limits.message_rate and octet_rate: seconds that one takes, and that all at once may take;
     # 0 without a rate.
     cdef bint metered
@@ -71,27 +64,6 @@ cdef class Assembly:
     cdef Py_ssize_t octets
     # Of the message that is being received, taken or not.
     cdef Py_ssize_t fragments
-
-
-cdef class Outbox:
-    # Messages not framed yet; framed ones are in Machine.out and the link.
-    cdef object queue
-    cdef Py_ssize_t unawaited
-    cdef Py_ssize_t waiting
-    cdef dict drain_waiters
-    cdef bytes owed_pong
-    # What the link was given since the first time it was full.
-    cdef object write_timer
-    cdef long long passed
-    cdef long long taken_then
-    # For count_unsent(): whether it counts, and what it has found while there was a link.
-    cdef bint counting
-    cdef long long taken
-    cdef Py_ssize_t unframed
-    # Of messages that were let go before they were framed.
-    cdef Py_ssize_t dropped
-    cdef object codec_timer
-    cdef unsigned long codec_uses
 
 
 cdef class Pings:
@@ -139,6 +111,10 @@ cdef class Connection(Machine):
     cdef uint8_t continuing
     cdef uint8_t end_put_off
     cdef uint8_t pong_due
+    # Whether the handler runs, and is to be cancelled when the peer is gone.
+    cdef public uint8_t cancellable
+    # Round trips before the latest, the later ones first, in few octets; see shorten().
+    cdef uint16_t[3] latencies
 
     cdef Common common
     cdef Callbacks endpoint
@@ -183,7 +159,13 @@ cdef class Connection(Machine):
     cdef int drop_inbox(self) except -1
     cdef int go_on_later(self) except -1
     cdef bint drain_rest(self) except -1
-    cpdef record(self, cause, str detail=*, exc=*)
+    cpdef record(self, cause, str detail=*, exc=*, str limit=*, value=*)
+    cdef int note(self, object ending) except -1
+    cdef int note_loss(self, object exc, str what) except -1
+    cdef tuple round_trips(self)
+    cdef int tell_why(self) except -1
+    cdef bint handler_is_told(self) except -1
+    cdef int end_scope(self, bint told) except -1
     cdef int record_close(self, object cause, object close) except -1
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int stream_ended(self) except -1
@@ -216,15 +198,18 @@ cdef class Connection(Machine):
     cdef int start_failing(self) except -1
     cdef int start_closing(self) except -1
     cdef bint send_plain(self, object message) except -1
-    cdef object drained(self)
-    cdef object offer(self, int opcode, object message, int compress)
+    cdef object drained(self, int policy)
+    cdef object offer(self, int opcode, object message, int compress, int policy, object key)
+    cdef int policy_of(self, int policy) noexcept
+    cdef Queued hold_back(
+        self, int opcode, bytes message, int compress, Prepared prepared, int policy, object key
+    )
+    cdef int overfill(self) except -1
     cdef bint offer_prepared(self, Prepared message) except -1
     cdef int write_prepared(self, Prepared message) except -1
     cdef int leave_topics(self) except -1
-    cdef int bound_outbox(self) except -1
     cdef int note_unsent(self) except -1
     cdef int watch_codec(self) except -1
-    cdef int frame(self, _Queued item) except -1
-    cdef _Queued enqueue(self, int opcode, bytes message, int compress)
+    cdef int frame(self, Queued item) except -1
     cdef int wake(self, object waiter) except -1
     cdef int finish(self) except -1

@@ -1,6 +1,14 @@
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Hashable,
+    Iterable,
+)
 from types import TracebackType
 from typing import Any, Literal, Self, final, overload
 from uuid import UUID
@@ -9,6 +17,8 @@ from duologue.base.types import Data, DataLike
 from duologue.base.vocabulary import CloseCode
 from duologue.connection.ending import Cause, Ending
 from duologue.connection.membership import Membership
+from duologue.connection.outbox import Drops
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import Settings
 from duologue.net.link import Link
 from duologue.protocol.machine import Machine
@@ -45,7 +55,19 @@ class Connection(Machine):
     def blame(self, exc: BaseException) -> None: ...
     def abandon(self, exc: BaseException | None = None) -> None: ...
     def log(self) -> logging.LoggerAdapter[logging.Logger]: ...
-    def record(self, cause: Cause, detail: str = "", exc: BaseException | None = None) -> None: ...
+    def record(
+        self,
+        cause: Cause,
+        detail: str = "",
+        exc: BaseException | None = None,
+        limit: str | None = None,
+        value: object = None,
+    ) -> None: ...
+    cancellable: bool
+    def cancel_handler(self) -> None: ...
+    def scope_ended(self) -> None: ...
+    @property
+    def why(self) -> Ending | None: ...
     @property
     def ending(self) -> Ending | None: ...
     @property
@@ -84,7 +106,13 @@ class Connection(Machine):
         *,
         text: bool | None = None,
         compress: bool | None = None,
+        key: Hashable | None = None,
+        overflow: Overflow | None = None,
     ) -> Coroutine[Any, Any, None]: ...
+    overflow: Overflow
+    @property
+    def drops(self) -> Drops: ...
+    def drain(self) -> Coroutine[Any, Any, None]: ...
     def count_unsent(self) -> tuple[int, int, int]: ...
     def subscribe(self, topic: str, *, presence: Any = None, wildcards: bool = True) -> bool: ...
     def unsubscribe(self, topic: str) -> bool: ...

@@ -47,10 +47,24 @@ from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_GET_LENGTH
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport NAN
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from duologue.base.accounts cimport HolderCalls, change, hold, leave, totals
+from duologue.base.traffic cimport counted
+from duologue.connection.outbox cimport (
+    CLOSE,
+    DROP_NEWEST,
+    DROPPED,
+    FRAMED,
+    NEWEST_PER_KEY,
+    QUEUED_COST,
+    WAIT,
+    WAITING,
+    Outbox,
+    Queued,
+    drops_of,
+)
 from duologue.connection.prepared cimport Prepared
 from duologue.connection.turn cimport turn_of
 from duologue.connection.wakeup cimport Wakeable, Wakeup
@@ -77,7 +91,9 @@ from duologue.base.exceptions import (
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CloseCode, Opcode, Side
 from duologue.connection.ending import Cause, Ending
+from duologue.connection.losses import BLOCKED, blocked_detail, explain_loss
 from duologue.connection.membership import NO_TOPICS
+from duologue.connection.policies import name_of, number_of
 from duologue.net.timers import Timer
 from duologue.protocol.handshake import accept_key
 from duologue.wire.frame import Close
@@ -87,6 +103,15 @@ cdef object CLIENT = Side.CLIENT
 cdef int DEBUG = logging.DEBUG
 cdef object get_running_loop = asyncio.get_running_loop
 cdef object PEER_CLOSED = Cause.PEER_CLOSED
+
+# Whoever did this knows that the connection ends.
+cdef frozenset ENDED_HERE = frozenset({Cause.CLOSED_HERE, Cause.SHUTDOWN, Cause.HANDLER_RAISED})
+
+# Endings as they should be, and what an operator should know of.
+cdef frozenset EVERYDAY = frozenset({Cause.PEER_CLOSED, Cause.CLOSED_HERE, Cause.SHUTDOWN})
+cdef frozenset NOTABLE = frozenset(
+    {Cause.IDLE_CUT, Cause.LOOP_BLOCKED, Cause.OUTBOX_FULL, Cause.TLS_FAILED, Cause.WRITE_STALLED}
+)
 
 # For heads that were within their limits once.
 cdef object ANY_SIZE = replace(DEFAULT_LIMITS, max_line=None, max_headers=None, max_head=None)
@@ -199,11 +224,9 @@ cdef enum:
     AS_TEXT
     AS_BYTES
 
-# About what a message in the inbox takes besides its octets (a fragment twice that), and one in the
-# outbox.
+# About what a message in the inbox takes besides its octets, a fragment twice that.
 cdef enum:
     MESSAGE_COST = 64
-    QUEUED_COST = 144
 
 # Frames of one connection until others have their turn. So many cost about as much as fifty turns
 # of the loop: nobody waits for long, and a flood loses little.
@@ -238,6 +261,21 @@ cdef Py_ssize_t JOINED_MOST = 65536
 
 # Seconds: a keepalive timer that runs later than this tells of our own loop, not of the peer.
 cdef double TOO_LATE = 1.0
+
+
+cdef inline uint16_t shorten(double seconds) noexcept:
+    """The sign, exponent and first digits of a number: two decimal digits are exact."""
+    cdef float number = <float>seconds
+    cdef uint32_t octets
+    memcpy(&octets, &number, 4)
+    return <uint16_t>(octets >> 16)
+
+
+cdef inline double lengthen(uint16_t short) noexcept:
+    cdef uint32_t octets = <uint32_t>short << 16
+    cdef float number
+    memcpy(&number, &octets, 4)
+    return number
 
 
 # -- awaitables
@@ -581,16 +619,6 @@ cdef class _Fragment:
     cdef bint fin
 
 
-cdef enum:
-    WAITING
-    FRAMED
-    DROPPED
-
-
-cdef class _Queued:
-    """A message in the outbox, not framed yet; CONT stands for the turn of a fragmented one."""
-
-
 cdef Py_ssize_t octets_of(object message) noexcept:
     """How much memory a message's octets take; a character of text takes 1, 2 or 4."""
     if isinstance(message, str):
@@ -664,6 +692,9 @@ cdef Common common_to(object settings, object loop):
     common.queue_low = 0 if settings.queue_low is None else settings.queue_low
     common.queue_octets = -1 if limit is None or settings.queue_high is None else limit
     common.write_high = -1 if settings.write_high is None else settings.write_high
+    common.policy = number_of(settings.overflow)
+    most = settings.limits.max_outbox
+    common.max_outbox = -1 if most is None else most
     message_rate, octet_rate = settings.limits.message_rate, settings.limits.octet_rate
     if message_rate is not None:
         common.message_interval, common.message_lead = message_rate.interval, message_rate.lead
@@ -678,12 +709,6 @@ cdef Common common_to(object settings, object loop):
 @cython.freelist(16)
 cdef class Assembly:
     """The fragments of a message that is not whole yet."""
-
-
-@cython.final
-@cython.freelist(16)
-cdef class Outbox:
-    """What waits to be sent, and who waits for that; for connections that were ever held up."""
 
 
 @cython.final
@@ -1034,25 +1059,83 @@ cdef class Connection(Machine):
         return self.common.settings.close_timeout
 
     @property
-    def ending(self):
+    def why(self):
         """Why the connection ends or ended, ``None`` before: an :class:`Ending`.
 
         The first cause counts: a ``cause`` (:class:`Cause`), the ``detail`` in one line, such as a
-        limit with its value, and the exception behind it, ``exc``, if there is one.
+        limit with its value, the exception behind it, ``exc``, if there is one, and the ``advice``
+        on what to change. It is logged in one line when the connection is closed, and never sent
+        to the peer.
         """
         if type(self.ends.recorded) is tuple:
             cause, close = self.ends.recorded
             self.ends.recorded = Ending(cause, str(close))
         return self.ends.recorded
 
+    @property
+    def ending(self):
+        """The same as :attr:`why`."""
+        return self.why
+
     def log(self):
         """The logger, adding the connection to each record as ``websocket``."""
         return logging.LoggerAdapter(self.common.settings.logger, {"websocket": self})
 
-    cpdef record(self, cause, str detail="", exc=None):
-        """Record why the connection ends; only the first time counts."""
+    cpdef record(self, cause, str detail="", exc=None, str limit=None, value=None):
+        """Record why the connection ends; only the first time counts.
+
+        Args:
+            cause: :class:`Cause`.
+            detail: the particulars in one line.
+            exc: the exception behind it.
+            limit: name of the limit that was passed.
+            value: what that was set to.
+        """
         if self.ends.recorded is None:
-            self.own_ends().recorded = Ending(cause, detail, exc)
+            self.note(Ending(cause, detail, exc, limit, value))
+
+    cdef int note(self, object ending) except -1:
+        if self.ends.recorded is None:
+            self.own_ends().recorded = ending
+        return 0
+
+    cdef int note_loss(self, object exc, str what) except -1:
+        """Find out and record why the connection was lost."""
+        if self.ends.recorded is not None:
+            return 0
+        address = self.remote_address
+        host = address[0] if isinstance(address, tuple) else address
+        return self.note(
+            explain_loss(
+                exc,
+                what,
+                blocked=self.common.timers.blocked(),
+                idle=None if self.link is None else self.link.silence(),
+                host=host,
+                round_trips=self.round_trips(),
+            )
+        )
+
+    cdef tuple round_trips(self):
+        """Seconds of the last round trips, the latest last."""
+        cdef int index
+        trips = [lengthen(self.latencies[index]) for index in (2, 1, 0)] + [self.latency]
+        return tuple([each for each in trips if each > 0])
+
+    cdef int tell_why(self) except -1:
+        """Log in one line why the connection has ended."""
+        why = self.why
+        if why is None:
+            return 0
+        level = logging.INFO
+        if why.cause in NOTABLE:
+            level = logging.WARNING
+        elif why.cause in EVERYDAY:
+            level = logging.DEBUG
+        if self.common.settings.logger.isEnabledFor(level):
+            advice = why.advice
+            self.log().log(level, "connection ended: %s%s", why, f" ({advice})" if advice else "")
+        return 0
 
     cdef int record_close(self, object cause, object close) except -1:
         """Record that a Close frame ends the connection; few ask for it in words."""
@@ -1156,7 +1239,7 @@ cdef class Connection(Machine):
         if not self.deaf:
             self.deaf = True
             self.own_closing().exc = EOFError("unexpected end of stream")
-            self.record(Cause.CONNECTION_LOST, "the peer ended the stream", self.closing.exc)
+            self.note_loss(self.closing.exc, "the peer ended the stream")
         self.flush()
         self.state = CLOSED
         self.link.close()
@@ -1190,7 +1273,7 @@ cdef class Connection(Machine):
         if not (self.closing.rcvd is not None and self.closing.sent is not None):
             if self.closing.exc is None and not self.deaf:
                 self.own_closing().exc = EOFError("unexpected end of stream")
-            self.record(Cause.CONNECTION_LOST, "" if exc is None else str(exc), exc)
+            self.note_loss(exc, "the stream ended" if exc is None else str(exc))
         return self.finish()
 
     cdef bint drain_rest(self) except -1:
@@ -1208,6 +1291,7 @@ cdef class Connection(Machine):
 
     cdef int finish(self) except -1:
         """The connection is no more: tell everybody who waits for it."""
+        cdef bint told = self.cancellable and self.handler_is_told()
         self.gone = True
         self.deaf = True
         self.state = CLOSED
@@ -1237,9 +1321,46 @@ cdef class Connection(Machine):
                     # Whoever waits gets it; nobody else should hear of it from the collector.
                     waiter.exception()
         self.wake(self.ends.closed_waiter)
+        self.tell_why()
+        if self.cancellable:
+            self.end_scope(told)
         if self.endpoint is not None:
             self.leave_endpoint()
         return self.settle()
+
+    cdef bint handler_is_told(self) except -1:
+        """Whether somebody waits for this connection and so learns of its end, or soon will."""
+        return (
+            self.recv_busy
+            or self.inbox.count > 0
+            or self.outbox.drain_waiters is not None
+            or self.outbox.count() > 0
+            or self.ends.closed_waiter is not None
+        )
+
+    cdef int end_scope(self, bint told) except -1:
+        """Have the handler cancelled, which may not have noticed that its peer is gone.
+
+        One that was told, or has something left to receive, has ``close_timeout`` to end by itself.
+        """
+        timeout = self.common.settings.close_timeout
+        if self.why is not None and self.why.cause in ENDED_HERE:
+            return 0
+        if not told:
+            self.cancel_handler()
+        elif timeout is not None:
+            self.deadline.fired = scope_due
+            self.look_at(self.common.timers.now() + <double>timeout)
+        return 0
+
+    def cancel_handler(self):
+        """Cancel the handler's task, which connections that have one know."""
+
+    def scope_ended(self):
+        """Note that the handler has returned: there is nothing to be cancelled any more."""
+        self.cancellable = False
+        if self.gone:
+            drop_deadline(&self.deadline)
 
     def leave_endpoint(self):
         """Tell the endpoint and the server that the connection is closed."""
@@ -1255,17 +1376,8 @@ cdef class Connection(Machine):
 
     def drop_queue(self):
         """Let messages go that were never framed; who awaits them gets ConnectionClosed."""
-        cdef _Queued item
-        if self.outbox is NOTHING_WAITS:
-            return
-        if self.outbox.queue is not None:
-            queue, self.outbox.queue = self.outbox.queue, None
-            for entry in queue:
-                item = entry
-                item.fate = DROPPED
-                self.wake(item.sent)
-        self.outbox.dropped += self.outbox.waiting
-        self.outbox.unawaited = self.outbox.waiting = 0
+        if self.outbox is not NOTHING_WAITS:
+            self.outbox.clear()
 
     def wake_drained(self):
         """Wake who waits for room in the link."""
@@ -1285,6 +1397,7 @@ cdef class Connection(Machine):
         cdef _Fragment fragment
         if self.sifting and not self.passes(fin):
             return 0
+        counted.messages_received += fin
         if self.endpoint is not None and self.endpoint.on_frame is not None:
             return self.lend(opcode, fin, payload)
         if fin and opcode != CONT_:
@@ -1361,7 +1474,8 @@ cdef class Connection(Machine):
         if due > now:
             self.meter.idle_timer.set(due)
         elif self.status == OPEN and self.ends.pending_fault is None:
-            self.record(Cause.LIMIT, f"idle_timeout: no message in {timeout} seconds")
+            detail = f"idle_timeout: no message in {timeout} seconds"
+            self.record(Cause.LIMIT, detail, None, "idle_timeout", timeout)
             self.log().info("closing a connection: no message in idle_timeout of %s s", timeout)
             self.start_close(CloseCode.POLICY_VIOLATION, "no message for too long")
         return 0
@@ -1453,6 +1567,9 @@ cdef class Connection(Machine):
             if not waiter.done():
                 waiter.set_result(now - sent)
             if data == payload:
+                self.latencies[2] = self.latencies[1]
+                self.latencies[1] = self.latencies[0]
+                self.latencies[0] = shorten(self.latency)
                 self.latency = now - sent
                 break
         if self.pong_due:
@@ -1463,14 +1580,28 @@ cdef class Connection(Machine):
         return 0
 
     cdef int on_close(self) except -1:
-        self.record_close(PEER_CLOSED, self.closing.rcvd)
+        cdef double blocked
+        received = self.closing.rcvd
+        if received.code == CloseCode.INTERNAL_ERROR and "ping" in received.reason.lower():
+            blocked = self.common.timers.blocked()
+            if blocked >= <double>BLOCKED:
+                detail = f"{blocked_detail(blocked)}; then the peer closed with {received}"
+                self.note(
+                    Ending(
+                        Cause.LOOP_BLOCKED,
+                        detail,
+                        round_trips=self.round_trips(),
+                        blocked=blocked,
+                    )
+                )
+        self.record_close(PEER_CLOSED, received)
         return self.start_closing()
 
     cdef int on_fault(self, int code, str reason, object exc) except -1:
         if isinstance(exc, (PayloadTooBig, TooManyFragments)):
-            self.record(Cause.LIMIT, f"max_size: {exc}", exc)
+            self.record(Cause.LIMIT, f"max_size: {exc}", exc, "max_size", self.max_message_size)
         elif isinstance(exc, RateExceeded):
-            self.record(Cause.LIMIT, str(exc), exc)
+            self.record(Cause.LIMIT, str(exc), exc, exc.setting, exc.rate)
             self.log().warning("closing a connection with %d: %s", code, exc)
         elif code == CloseCode.INTERNAL_ERROR:
             self.record(Cause.CLOSED_HERE, f"an extension failed: {exc!r}", exc)
@@ -1846,23 +1977,17 @@ cdef class Connection(Machine):
 
     cdef int pump(self) except -1:
         """Frame queued messages while the link takes them."""
-        cdef _Queued item
+        cdef Queued item
         while self.outbox.queue and not (self.blocked or self.fragmenting) and self.status == OPEN:
-            item = self.outbox.queue.popleft()
-            self.frame(item)
+            item = self.outbox.take()
+            if item is not None:
+                self.frame(item)
             if self.overfull():
                 self.flush()
         return 0
 
-    cdef int frame(self, _Queued item) except -1:
-        """Put a queued message into the write buffer, or let a fragmented one begin."""
-        if item.fate == DROPPED:
-            return 0
-        if not item.awaited:
-            self.outbox.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
-        if item.prepared is None:
-            self.outbox.waiting -= PyBytes_GET_SIZE(item.message)
-        item.fate = FRAMED
+    cdef int frame(self, Queued item) except -1:
+        """Put a message from the queue into the write buffer, or let a fragmented one begin."""
         if item.opcode == CONT_:
             self.fragmenting = True
         else:
@@ -1877,18 +2002,6 @@ cdef class Connection(Machine):
                     self.logger.error("! a message could not be sent", exc_info=True)
         item.message = item.prepared = None
         return self.wake(item.sent)
-
-    cdef _Queued enqueue(self, int opcode, bytes message, int compress):
-        cdef _Queued item = _Queued.__new__(_Queued)
-        item.opcode = opcode
-        item.message = message
-        item.compress = compress
-        if self.outbox.queue is None:
-            self.own_outbox().queue = deque()
-        self.outbox.queue.append(item)
-        self.outbox.unawaited += PyBytes_GET_SIZE(message) + QUEUED_COST
-        self.outbox.waiting += PyBytes_GET_SIZE(message)
-        return item
 
     cdef bint send_plain(self, object message) except -1:
         """Frame a short message that nothing holds up and no extension changes.
@@ -1913,13 +2026,14 @@ cdef class Connection(Machine):
             self.write_frame(FIN_ | TEXT_, ascii_data(message), PyUnicode_GET_LENGTH(message))
         else:
             return False
+        counted.messages_sent += 1
         self.flush_later()
         return True
 
-    cdef object offer(self, int opcode, object message, int compress):
+    cdef object offer(self, int opcode, object message, int compress, int policy, object key):
         """Queue a message; return an awaitable of its having found room."""
         cdef _Later later
-        cdef _Queued item
+        cdef Queued item
         if self.status != OPEN:
             later = _Later.__new__(_Later)
             later.make = self._refuse
@@ -1927,24 +2041,51 @@ cdef class Connection(Machine):
         if not (self.blocked or self.fragmenting or self.outbox.queue):
             self.write_data(opcode, True, message, compress)
             self.flush_later()
-            return self.drained()
+            return self.drained(policy)
         # Bytes that their owner may change are copied: what was sent is what was given.
-        item = self.enqueue(
-            opcode, message.encode() if isinstance(message, str) else bytes(message), compress
-        )
-        self.bound_outbox()
+        message = message.encode() if isinstance(message, str) else bytes(message)
+        item = self.hold_back(opcode, message, compress, None, policy, key)
+        if self.policy_of(policy) != WAIT:
+            if self.status == OPEN:
+                return self.drained(policy)
+            later = _Later.__new__(_Later)
+            later.make = self._refuse
+            return later
         later = _Later.__new__(_Later)
         later.make = self._wait_for_turn
         later.argument = item
         return later
 
-    cdef int bound_outbox(self) except -1:
-        """See to it that what waits without being awaited stays below ``Limits.max_outbox``."""
-        limit = self.common.settings.limits.max_outbox
-        if limit is not None and self.outbox.unawaited > limit and len(self.outbox.queue) > 1:
-            # Tasks made in this turn begin to await their sends before the next one.
-            self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
-        return self.settle()
+    cdef int policy_of(self, int policy) noexcept:
+        """Return the policy for a message: its own, else the connection's, else the settings'."""
+        if policy < 0:
+            policy = self.outbox.policy
+        return self.common.policy if policy < 0 else policy
+
+    cdef Queued hold_back(
+        self, int opcode, bytes message, int compress, Prepared prepared, int policy, object key
+    ):
+        """Queue a message and see to it that not too much waits; ``None`` if it was dropped."""
+        cdef Outbox outbox = self.own_outbox()
+        cdef Py_ssize_t limit = self.common.max_outbox
+        cdef Queued item
+        policy = self.policy_of(policy)
+        if key is None and prepared is not None and policy == NEWEST_PER_KEY:
+            key = prepared.subject
+        if policy == DROP_NEWEST and limit >= 0:
+            if outbox.refuses(PyBytes_GET_SIZE(message), key, limit):
+                return None
+        item = outbox.put(
+            opcode, message, compress, prepared, key, policy != WAIT and policy != CLOSE
+        )
+        if 0 <= limit < outbox.unawaited and outbox.count() > 1:
+            if policy == WAIT:
+                # Tasks made in this turn begin to await their sends before the next one.
+                self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
+            elif not outbox.make_room(limit) and policy == CLOSE:
+                self.overfill()
+        self.settle()
+        return item
 
     def count_unsent(self):
         """Count what waits to be sent; once the connection has ended, what was left then.
@@ -1973,26 +2114,71 @@ cdef class Connection(Machine):
             self.outbox.unframed = self.outbox.waiting + self.outbox.dropped
         return 0
 
-    cdef object drained(self):
-        """Return an awaitable of the link's having room."""
+    cdef object drained(self, int policy):
+        """Return an awaitable of the link's having room, where the policy is to wait for that."""
         cdef _Later later
         if not self.blocked:
             return DONE
         later = _Later.__new__(_Later)
-        later.make = self._drain
+        later.make = self._drain if self.policy_of(policy) == WAIT else self._give_way
         return later
 
+    async def _give_way(self, _):
+        """Let others have their turn: who sends in a loop and never waits would keep them from it."""
+        if self.gone:
+            raise self.closed_exception()
+        await asyncio.sleep(0)
+
     def _check_outbox(self):
-        limit = self.common.settings.limits.max_outbox
+        cdef Py_ssize_t limit = self.common.max_outbox
         if self.status == OPEN and self.outbox.unawaited > limit:
-            self.record(
-                Cause.OUTBOX_FULL,
-                f"{self.outbox.unawaited} octets wait, more than max_outbox of {limit}",
-            )
-            self.drop_queue()
-            self.own_ends().pending_fault = (CloseCode.TRY_AGAIN_LATER, "too slow")
-            self.start_failing()
-            self.flush()
+            if not self.outbox.make_room(limit):
+                self.overfill()
+                self.flush()
+
+    cdef int overfill(self) except -1:
+        """Close the connection: more was sent than its peer takes."""
+        self.record(
+            Cause.OUTBOX_FULL,
+            f"{self.outbox.unawaited} octets wait, more than max_outbox of "
+            f"{self.common.max_outbox}",
+            None,
+            "max_outbox",
+            self.common.max_outbox,
+        )
+        self.drop_queue()
+        self.own_ends().pending_fault = (CloseCode.TRY_AGAIN_LATER, "too slow")
+        return self.start_failing()
+
+    @property
+    def overflow(self):
+        """What happens to messages that find the outbox full: the name of an outbox policy.
+
+        Of :data:`~duologue.connection.policies.Overflow`. Setting it changes it for this connection,
+        and for what is sent from now on.
+        """
+        return name_of(self.policy_of(-1))
+
+    @overflow.setter
+    def overflow(self, value):
+        number = number_of(value)
+        self.own_outbox().policy = number
+
+    @property
+    def drops(self):
+        """Messages that were let go instead of being sent, by cause: :class:`Drops`."""
+        return drops_of(self.outbox)
+
+    def drain(self):
+        """Wait until there is room to send: all that was queued is framed, and most of it written.
+
+        Returns:
+            An awaitable of ``None``; where nothing holds sending up it does not suspend.
+
+        Raises:
+            ConnectionClosed: When awaited, if the connection ends before that.
+        """
+        return self._drain(None)
 
     async def _refuse(self, _):
         """Wait for the end of a connection that is closing, and report it."""
@@ -2016,20 +2202,17 @@ cdef class Connection(Machine):
         if self.gone:
             raise self.closed_exception()
 
-    async def _wait_for_turn(self, _Queued item):
+    async def _wait_for_turn(self, Queued item):
         """Wait until a queued message was framed and the link has room again."""
         if item.fate == WAITING:
-            item.awaited = True
-            self.outbox.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
+            self.outbox.note_awaited(item)
             item.sent = self.common.loop.create_future()
             try:
                 await item.sent
             finally:
                 if item.fate == WAITING:
                     # Cancelled: the message is taken back.
-                    item.fate = DROPPED
-                    self.outbox.waiting -= PyBytes_GET_SIZE(item.message)
-                    item.message = None
+                    self.outbox.take_back(item)
         if item.fate == DROPPED:
             await self._refuse(None)
         if item.exc is not None:
@@ -2038,11 +2221,12 @@ cdef class Connection(Machine):
 
     @cython.binding(False)
     @cython.embedsignature.format("clinic")
-    def send(self, message, *, text=None, compress=None):
+    def send(self, message, *, text=None, compress=None, key=None, overflow=None):
         """Send a message.
 
         A message is queued at once, whether the result is awaited or not. Awaiting it waits while
-        more than ``write_limit`` octets are on their way. Cancelling that takes the message back
+        more than ``write_limit`` octets are on their way, unless ``overflow`` says what to do
+        instead. Cancelling that takes the message back
         if it was still queued; a fragmented one that has begun closes the connection with 1011.
 
         Args:
@@ -2052,28 +2236,41 @@ cdef class Connection(Machine):
             text: ``True`` to send bytes in a text frame, ``False`` to send str in a binary one.
             compress: whether to compress this message, if permessage-deflate was agreed on. By
                 default it is when it has ``Limits.compress_threshold`` octets.
+            key: while the peer takes too little, only the newest message of each key is kept: this
+                one takes the place of the one that still waits, whose ``send()`` is done then.
+                Anything that can be a dictionary's key.
+            overflow: the outbox policy for this message, by default that of the connection; see
+                :data:`~duologue.connection.policies.Overflow`.
 
         Returns:
             An awaitable of ``None``.
 
         Raises:
             ConnectionClosed: When awaited, if the connection is closed.
-            TypeError: When awaited, if ``message`` has another type.
+            TypeError: When awaited, if ``message`` has another type. At once, if ``key`` can't be
+                one.
+            ValueError: At once, if there is no such policy.
         """
-        cdef int opcode, deflated = -1 if compress is None else bool(compress)
+        cdef int opcode, policy = -1, deflated = -1 if compress is None else bool(compress)
         cdef _Failed failed
+        if overflow is not None:
+            policy = number_of(overflow)
+        if key is not None:
+            hash(key)
         if text is None and compress is None and self.send_plain(message):
-            return self.drained()
+            return self.drained(policy) if self.blocked else DONE
         try:
             if isinstance(message, str):
                 opcode = BINARY_ if text is not None and not text else TEXT_
-                return self.offer(opcode, message, deflated)
+                return self.offer(opcode, message, deflated, policy, key)
             if isinstance(message, (bytes, bytearray, memoryview)):
-                return self.offer(TEXT_ if text else BINARY_, message, deflated)
+                return self.offer(TEXT_ if text else BINARY_, message, deflated, policy, key)
         except (ValueError, BufferError) as exc:
             failed = _Failed.__new__(_Failed)
             failed.exc = exc
             return failed
+        if key is not None or overflow is not None:
+            raise TypeError("key and overflow are for whole messages")
         return self._send_fragments(message, text, deflated)
 
     async def _send_fragments(self, message, text, int compress):
@@ -2124,13 +2321,13 @@ cdef class Connection(Machine):
 
     async def _take_turn(self):
         """Wait in the queue until a fragmented message may begin."""
-        cdef _Queued item
+        cdef Queued item
         if self.status != OPEN:
             await self._refuse(None)
         if not (self.fragmenting or self.outbox.queue):
             self.fragmenting = True
             return
-        item = self.enqueue(CONT_, b"", 0)
+        item = self.own_outbox().put(CONT_, b"", 0, None, None, False)
         try:
             await self._wait_for_turn(item)
         except BaseException:
@@ -2153,7 +2350,6 @@ cdef class Connection(Machine):
 
     cdef bint offer_prepared(self, Prepared message) except -1:
         """Queue a message that others get too; return whether the connection was open."""
-        cdef _Queued item
         cdef Py_ssize_t high
         if self.status != OPEN:
             return False
@@ -2165,11 +2361,9 @@ cdef class Connection(Machine):
             else:
                 self.flush_later()
             return True
-        item = self.enqueue(message.opcode, message.payload, -1)
-        item.prepared = message
-        # Held once for all who share it, by the message itself.
-        self.outbox.waiting -= PyBytes_GET_SIZE(message.payload)
-        self.bound_outbox()
+        self.hold_back(
+            message.opcode, message.payload, -1, message, message.policy, message.key
+        )
         return True
 
     cdef int write_prepared(self, Prepared message) except -1:
@@ -2181,6 +2375,7 @@ cdef class Connection(Machine):
             frame = message.frame_for(self.deflate)
         if frame is None:
             return self.write_data(message.opcode, True, message.payload, -1)
+        counted.messages_sent += 1
         size = PyBytes_GET_SIZE(frame)
         if size <= JOINED_LENGTH:
             if self.out_size == 0 and self.large is None:
@@ -2280,7 +2475,7 @@ cdef class Connection(Machine):
             if self.reading.payload is not None:
                 held += PyBytes_GET_SIZE(self.reading.payload)
         if self.outbox.queue:
-            held += self.outbox.waiting + QUEUED_COST * len(self.outbox.queue)
+            held += self.outbox.waiting + QUEUED_COST * self.outbox.count()
         if self.large is not None:
             for octets in self.large:
                 held += PyBytes_GET_SIZE(octets)
@@ -2302,7 +2497,7 @@ cdef class Connection(Machine):
             f"{held} of the {totals.octets} octets that this process holds are here, more than "
             f"memory_budget of {budget} in all"
         )
-        self.record(Cause.MEMORY_BUDGET, detail)
+        self.record(Cause.MEMORY_BUDGET, detail, None, "memory_budget", budget)
         self.logger.warning("! connection is shed: %s", detail)
         self.robbed = True
         self.deaf = True
@@ -2426,9 +2621,20 @@ cdef class Connection(Machine):
             # Our own loop was blocked; read what came meanwhile before judging.
             self.judge_at(now + min(late, timeout))
         else:
-            self.record(
-                Cause.PING_TIMEOUT,
-                f"nothing arrived within ping_timeout of {self.common.settings.ping_timeout} s",
+            trips = self.round_trips()
+            before = ", ".join([f"{each * 1000:.1f} ms" for each in trips]) or "none"
+            detail = (
+                f"nothing arrived within ping_timeout of {timeout} s; round trips before: {before}"
+            )
+            self.note(
+                Ending(
+                    Cause.PING_TIMEOUT,
+                    detail,
+                    limit="ping_timeout",
+                    value=timeout,
+                    round_trips=trips,
+                    blocked=self.common.timers.blocked(),
+                )
             )
             self.own_ends().pending_fault = (
                 CloseCode.INTERNAL_ERROR, "keepalive ping timeout"
@@ -2474,7 +2680,7 @@ cdef class Connection(Machine):
             return
         timeout = self.common.settings.limits.write_timeout
         exc = TimeoutError(f"peer took no octets within write_timeout of {timeout} s")
-        self.record(Cause.WRITE_STALLED, str(exc), exc)
+        self.record(Cause.WRITE_STALLED, str(exc), exc, "write_timeout", timeout)
         self.own_ends().exc = self.ends.exc or exc
         self.link.abort()
 
@@ -2615,17 +2821,14 @@ cdef class Connection(Machine):
 
     def frame_queue(self):
         """Frame all queued messages: a Close frame must come after them."""
-        cdef _Queued item
-        if self.outbox.queue is None:
-            return
-        queue, self.outbox.queue = self.outbox.queue, None
-        for entry in queue:
-            item = entry
-            if item.opcode == CONT_:
+        cdef Queued item
+        while self.outbox.queue:
+            item = self.outbox.take()
+            if item is not None and item.opcode == CONT_:
                 # A fragmented message that has not begun will not.
                 item.fate = DROPPED
                 self.wake(item.sent)
-            else:
+            elif item is not None:
                 self.frame(item)
 
     def resume_for_close(self):
@@ -2732,6 +2935,12 @@ cdef HolderCalls HOLDER_CALLS = HolderCalls(holder_weigh, holder_shed, holder_sh
 
 cdef int keepalive_due(void* owner) except -1:
     (<Connection>owner)._keepalive()
+    return 0
+
+
+cdef int scope_due(void* owner) except -1:
+    if (<Connection>owner).cancellable:
+        (<Connection>owner).cancel_handler()
     return 0
 
 

@@ -78,7 +78,7 @@ class Endpoint:
         """The connection is closed; called once for each that was opened.
 
         Args:
-            ws: the connection; ``ws.ending`` says why it ended.
+            ws: the connection; ``ws.why`` says why it ended.
             code: close code of the peer, 1005 if it gave none, 1006 if none came.
             reason: close reason of the peer.
         """

@@ -19,13 +19,13 @@ Overflow = Literal["wait", "drop_newest", "drop_oldest", "newest_per_key", "clos
   awaits is queued, and above ``max_outbox`` the connection is closed with 1013.
 * ``"drop_newest"``: it is dropped.
 * ``"drop_oldest"``: those that wait longest are dropped.
-* ``"newest_per_key"``: of the messages with the same ``key`` only the newest is kept, from the first
-  that has to wait; a published one without a key has its topic for one. Beyond that as
-  ``"drop_oldest"``.
+* ``"newest_per_key"``: as ``"drop_oldest"``; besides, a published message without a ``key`` has its
+  topic for one.
 * ``"close"``: the connection is closed with 1013.
 
-With all but ``"wait"`` sending never waits, and messages that were sent with ``"wait"`` or
-``"close"`` are never dropped.
+With all but ``"wait"`` sending never waits. Messages that were sent with ``"wait"`` or ``"close"``
+are never dropped. With any of them a message that has a ``key`` replaces the one of the same key,
+if that still waits: only the newest of each key is kept.
 """
 
 NAMES: tuple[Overflow, ...] = get_args(Overflow)

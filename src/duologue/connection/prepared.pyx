@@ -20,6 +20,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from duologue.base.accounts cimport totals
+from duologue.base.traffic cimport counted
 from duologue.wire.deflate cimport PerMessageDeflate
 from duologue.wire.octets cimport write_head
 
@@ -89,7 +90,10 @@ cdef class Prepared:
             self.deflated = {}
         frame = self.deflated.get(deflate.kind)
         if frame is None:
-            frame = self.make(FIN | RSV1 | self.opcode, deflate.compress_apart(self.payload))
+            packed = deflate.compress_apart(self.payload)
+            counted.uncompressed += len(self.payload)
+            counted.compressed += len(packed)
+            frame = self.make(FIN | RSV1 | self.opcode, packed)
             self.deflated[deflate.kind] = frame
         return frame
 

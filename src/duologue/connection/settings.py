@@ -10,6 +10,7 @@ from typing import TypeVar
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike
 from duologue.base.vocabulary import Side
+from duologue.connection.policies import Overflow, number_of
 
 T = TypeVar("T")
 MaxSize = int | tuple[int | None, int | None] | None
@@ -61,6 +62,8 @@ class Settings:
         ping_timeout: seconds, ``None`` to never give up on a silent peer.
         close_timeout: seconds for the closing handshake, ``None`` for any time.
         logger: where connections log.
+        overflow: what happens to messages that find the outbox full.
+        cancel_on_disconnect: whether a handler is cancelled when its peer is gone.
         any_close_code: whether the peer may close with codes that have no meaning, as browsers
             have it.
         common: what their connections share in compiled form, of the loop that used it last.
@@ -78,6 +81,8 @@ class Settings:
     ping_timeout: float | None = None
     close_timeout: float | None = None
     logger: LoggerLike = field(default_factory=lambda: logging.getLogger("duologue"))
+    overflow: Overflow = "wait"
+    cancel_on_disconnect: bool = False
     any_close_code: bool = False
     common: object = field(default=None, init=False, repr=False, compare=False)
 
@@ -93,14 +98,17 @@ class Settings:
         ping_interval: SecondsOption = ...,
         ping_timeout: SecondsOption = ...,
         close_timeout: SecondsOption = ...,
+        overflow: Overflow = "wait",
+        cancel_on_disconnect: bool = False,
         logger: LoggerLike | None = None,
     ) -> Settings:
         """Check options as ``connect`` and ``serve`` take them.
 
         Raises:
             TypeError: If an option has the wrong type.
-            ValueError: If an option is negative, or a low mark is above its high one.
+            ValueError: If an option is negative, or no policy, or a low mark is above its high one.
         """
+        number_of(overflow)
         max_message, max_fragment = _pair("max_size", choose(max_size, limits.max_size), None)
         queue_high, queue_low = _marks("max_queue", choose(max_queue, limits.max_queue))
         write_high, write_low = _marks("write_limit", choose(write_limit, limits.write_limit))
@@ -118,5 +126,7 @@ class Settings:
             ping_interval=choose(ping_interval, limits.ping_interval),
             ping_timeout=choose(ping_timeout, limits.ping_timeout),
             close_timeout=choose(close_timeout, limits.close_timeout),
+            overflow=overflow,
+            cancel_on_disconnect=cancel_on_disconnect,
             logger=logger or logging.getLogger(f"duologue.{side.name.lower()}"),
         )

@@ -1,11 +1,12 @@
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self, overload
 
 from duologue.base.types import Data, DataLike
 from duologue.base.vocabulary import CloseCode
 from duologue.connection.connection import Connection as AsyncConnection
+from duologue.connection.policies import Overflow
 from duologue.net.io_thread import IoThread
 
 class Connection(AsyncConnection):
@@ -33,7 +34,10 @@ class Connection(AsyncConnection):
         *,
         text: bool | None = None,
         compress: bool | None = None,
+        key: Hashable | None = None,
+        overflow: Overflow | None = None,
     ) -> None: ...
+    def drain(self, timeout: float | None = None) -> None: ...  # type: ignore[override]
     def ping(  # type: ignore[override]
         self, data: DataLike | None = None, *, ack_on_close: bool = False
     ) -> threading.Event: ...

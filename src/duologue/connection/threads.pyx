@@ -27,6 +27,7 @@ import threading
 from cpython.pythread cimport PyThread_get_thread_ident
 
 from duologue.connection.connection cimport Connection as AsyncConnection
+from duologue.connection.outbox cimport WAIT
 from duologue.net.gate cimport Gate
 from duologue.protocol.machine cimport CONNECTING
 
@@ -303,14 +304,15 @@ cdef class Connection(AsyncConnection):
         if self.fragmenting:
             raise ConcurrencyError("cannot call send while another thread is already running send")
 
-    async def _send_whole(self, message, text, compress):
+    async def _send_whole(self, message, options):
         self.refuse_while_fragmenting()
-        await AsyncConnection.send(self, message, text=text, compress=compress)
+        await AsyncConnection.send(self, message, **options)
 
-    def send(self, message, *, text=None, compress=None):
+    def send(self, message, *, text=None, compress=None, key=None, overflow=None):
         """Send a message.
 
-        Returns when the message is on its way; waits while more than ``write_limit`` octets are.
+        Returns when the message is on its way; waits while more than ``write_limit`` octets are,
+        unless ``overflow`` says what to do instead.
         Messages of several threads go out whole, in the order of the calls.
 
         Args:
@@ -320,28 +322,55 @@ cdef class Connection(AsyncConnection):
             text: ``True`` to send bytes in a text frame, ``False`` to send str in a binary one.
             compress: whether to compress this message, if permessage-deflate was agreed on. By
                 default it is when it has ``Limits.compress_threshold`` octets.
+            key: while the peer takes too little, only the newest message of each key is kept: this
+                one takes the place of the one that still waits. Anything that can be a dictionary's
+                key.
+            overflow: the outbox policy for this message, by default that of the connection.
 
         Raises:
             ConnectionClosed: If the connection is closed.
             ConcurrencyError: While another thread sends a fragmented message.
-            TypeError: If ``message`` has another type.
+            TypeError: If ``message`` has another type, or ``key`` can't be one.
+            ValueError: If there is no such policy.
             RuntimeError: As ``recv`` does.
         """
         cdef bint written = False
         if not isinstance(message, (str, bytes, bytearray, memoryview)):
+            if key is not None or overflow is not None:
+                raise TypeError("key and overflow are for whole messages")
             self.send_fragments(message, text, compress)
             return
-        if text is None and compress is None and self.gate is not None:
+        plain = text is None and compress is None and key is None and overflow is None
+        if plain and self.gate is not None:
             self.enter()
             try:
                 written = self.send_plain(message)
             finally:
                 self.leave()
             if written:
-                if self.blocked:
+                if self.blocked and self.policy_of(-1) == WAIT:
                     self.run(self._drain(None))
                 return
-        self.run(self._send_whole(message, text, compress))
+        options = {"text": text, "compress": compress, "key": key, "overflow": overflow}
+        self.run(self._send_whole(message, options))
+
+    def drain(self, timeout=None):
+        """Wait until there is room to send: all that was queued is framed, and most of it written.
+
+        Args:
+            timeout: seconds, ``None`` for any time.
+
+        Raises:
+            TimeoutError: If ``timeout`` passes.
+            ConnectionClosed: If the connection ends before that.
+        """
+        cdef Waiting waiting = self.begin(self._drain(None))
+        if not (waiting.done and self.gate is not None):
+            waiting.wait(self.gate, timeout)
+        if isinstance(waiting.exc, asyncio.CancelledError):
+            raise TimeoutError(f"timed out in {timeout:.1f}s")
+        if waiting.exc is not None:
+            raise waiting.exc
 
     def send_fragments(self, message, text, compress):
         """Send an iterable as one message, each item in a frame of its own."""

@@ -13,7 +13,10 @@ from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
 
+from duologue.base.traffic cimport counted
 from duologue.net.link cimport Link
+
+from duologue.net.silence import silence_of
 
 
 cdef extern from "Python.h":
@@ -68,6 +71,7 @@ cdef class _AsyncioLink(Link):
 
     def buffer_updated(self, Py_ssize_t size):
         # Held: it may hand the link to another owner inside the call.
+        counted.octets_received += size
         owner = self.owner
         if owner is not None:
             self.calls.received(<void*>owner, self.place, size)
@@ -104,6 +108,7 @@ cdef class _AsyncioLink(Link):
 
     cdef int write(self, bytes octets) except -1:
         if not self.gone:
+            counted.octets_sent += len(octets)
             self.transport.write(octets)
             if self.full:
                 self.account(self.unsent())
@@ -137,6 +142,9 @@ cdef class _AsyncioLink(Link):
     cdef Py_ssize_t lost_octets(self) except? -2:
         # A transport that fails empties its buffer before it says so.
         return -1 if self.ending() else 0
+
+    cdef object silence(self):
+        return silence_of(self.transport.get_extra_info("socket"))
 
     cdef int end(self) except -1:
         if self.ending():

@@ -29,6 +29,7 @@ cdef class Link:
     cdef int resume_reading(self) except -1
     cdef Py_ssize_t unsent(self) except -1
     cdef Py_ssize_t lost_octets(self) except? -2
+    cdef object silence(self)
     cdef int end(self) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1

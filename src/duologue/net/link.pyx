@@ -82,6 +82,10 @@ cdef class Link:
         """Octets that were queued when the link failed or was dropped; -1 if it can't tell."""
         return 0
 
+    cdef object silence(self):
+        """Seconds since octets last came or went, also once the link is lost; None if unknown."""
+        return None
+
     cdef int end(self) except -1:
         """End our stream after what is queued, and go on reading where the link can do that."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from duologue.base.types import PathLike
 from duologue.net.dialling import refuse_options
+from duologue.net.preamble import Opened, SharedPort
 from duologue.net.tls import Handshakes, TlsOptions, take_tls_options
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 BACKLOG = 100
 """Connections that wait in the kernel to be accepted, as in asyncio."""
+
+TLS_HANDSHAKE = 0x16
+"""Content type of the record that a TLS connection begins with (RFC 8446, section 5.1)."""
 
 
 class Preambles(Protocol):
@@ -42,6 +46,7 @@ class EngineServer:
         backlog: connections that wait in the kernel.
         tls: of each connection, which is then opened when its handshake is done.
         preambles: reads what comes before everything else on each connection.
+        tls_optional: whether ``tls`` is only of connections that begin with a TLS record.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class EngineServer:
         backlog: int = BACKLOG,
         tls: TlsOptions | None = None,
         preambles: Preambles | None = None,
+        tls_optional: bool = False,
     ) -> None:
         # Compiled on Linux only.
         from duologue.net.listener import Listener
@@ -59,7 +65,12 @@ class EngineServer:
         self._loop = loop
         self._sockets = list(sockets)
         self._handshakes = None if tls is None else Handshakes(loop, tls, opened)
-        accept = opened if self._handshakes is None else self._handshakes.accept
+        accept: Opened = opened if self._handshakes is None else self._handshakes.accept
+        self._shared = None
+        if tls is not None and tls_optional:
+            choose = functools.partial(_with_or_without_tls, accept, opened)
+            self._shared = SharedPort(loop, choose, tls.handshake_timeout)
+            accept = self._shared.accept
         self._preambles = preambles
         if preambles is not None:
             accept = functools.partial(preambles.accept, opened=accept)
@@ -99,11 +110,17 @@ class EngineServer:
         self._sockets = []
         if self._preambles is not None:
             self._preambles.close()
+        if self._shared is not None:
+            self._shared.close()
         if self._handshakes is not None:
             self._handshakes.close()
 
     async def wait_closed(self) -> None:
         """Return; connections are not the server's to wait for."""
+
+
+def _with_or_without_tls(tls: Opened, plain: Opened, octets: bytes) -> Opened:
+    return tls if octets[0] == TLS_HANDSHAKE else plain
 
 
 async def bind(
@@ -219,6 +236,7 @@ async def listen(
     backlog: int = BACKLOG,
     start_serving: bool = True,
     preambles: Preambles | None = None,
+    ssl_optional: bool = False,
     **options: Any,
 ) -> EngineServer:
     """Listen on the engine's own sockets; options are those of asyncio's ``create_server``.
@@ -234,6 +252,8 @@ async def listen(
         backlog: connections that wait in the kernel to be accepted.
         start_serving: ``False`` to bind only.
         preambles: reads what comes before everything else on each connection.
+        ssl_optional: with ``ssl``, whether connections without TLS are welcome on the same port.
+            Clients must speak first, as they do in HTTP.
         **options: see :func:`bind` and :func:`~duologue.net.tls.take_tls_options`.
 
     Returns:
@@ -245,6 +265,8 @@ async def listen(
         TypeError: If an option isn't known or has the wrong type.
     """
     tls = take_tls_options(options, server_side=True)
+    if ssl_optional and tls is None:
+        raise ValueError("ssl_optional is only meaningful with ssl")
     if sock is not None:
         if host is not None or port is not None or path is not None:
             raise ValueError("sock can not be combined with host, port or path")
@@ -259,7 +281,7 @@ async def listen(
         sockets = [bind_unix(path)]
     else:
         sockets = await bind(loop, host, port, **options)
-    server = EngineServer(loop, sockets, opened, backlog, tls, preambles)
+    server = EngineServer(loop, sockets, opened, backlog, tls, preambles, ssl_optional)
     if start_serving:
         try:
             await server.start_serving()

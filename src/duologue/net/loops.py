@@ -11,13 +11,17 @@ from duologue.net.engine import PROVEN, backend
 T = TypeVar("T")
 
 
-def new_event_loop() -> asyncio.AbstractEventLoop:
-    """Return a new event loop: :class:`EventLoop` on Linux, asyncio's own elsewhere."""
+def new_event_loop(busy_poll: float | None = None) -> asyncio.AbstractEventLoop:
+    """Return a new event loop: :class:`EventLoop` on Linux, asyncio's own elsewhere.
+
+    Args:
+        busy_poll: As :class:`EventLoop` takes it, in seconds; its default by default.
+    """
     if backend() != PROVEN:
         return asyncio.new_event_loop()
     from duologue.net.selector import EventLoop
 
-    return EventLoop()
+    return EventLoop() if busy_poll is None else EventLoop(busy_poll=busy_poll)
 
 
 def run(main: Coroutine[Any, Any, T], *, debug: bool | None = None) -> T:

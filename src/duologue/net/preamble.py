@@ -1,11 +1,12 @@
-"""Octets before a link's own: what a proxy in front says of each connection.
+"""What comes first on a connection, before it has an owner who goes on with it.
 
-:class:`ProxyPreambles` takes accepted links, reads the PROXY protocol's preamble, and passes each
-link on as if nothing had been there, with the addresses that the preamble gives. It comes before
-TLS, since proxies write it so.
+:class:`ProxyPreambles` reads the PROXY protocol's preamble, and passes each link on as if nothing
+had been there, with the addresses that the preamble gives. It comes before TLS, since proxies write
+it so. :class:`SharedPort` looks at the first octets, takes none of them away, and passes the link
+on to who understands them, so that several protocols may share a port.
 
-Invariants: a link whose peer isn't trusted, or whose preamble is malformed or late, is closed
-without a word; nothing of what follows a preamble is lost.
+Invariants: a link whose peer isn't trusted, or whose first octets are malformed or late, is closed
+without a word; nothing of what follows is lost.
 """
 
 from __future__ import annotations
@@ -13,25 +14,49 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from duologue.net.proxy_protocol import Address, Preamble
 from duologue.net.timers import Timer, timers_of
 
 if TYPE_CHECKING:
-    from duologue.net.link import Link
     from duologue.net.socket_link import SocketLink
 
-__all__ = ["ProxyPreambles"]
+__all__ = ["ProxyPreambles", "SharedPort"]
 
 logger = logging.getLogger("duologue.net")
 
 TIMEOUT = 10.0
-"""Seconds for the preamble, which a proxy sends with the first packet."""
+"""Seconds for a preamble, which a proxy sends with the first packet, and for first octets."""
+
+# Called with a link that it must give an owner.
+Opened = Callable[[Any], None]
 
 
-class ProxyPreambles:
-    """Reads the preambles of a server's links.
+class FirstOctets:
+    """Owns links until what comes first on them has been read.
+
+    Args:
+        loop: the event loop.
+        timeout: seconds for each, ``None`` for any time.
+    """
+
+    LEVEL = logging.WARNING
+    """How severe it is that a link is refused."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, timeout: float | None = TIMEOUT) -> None:
+        self.loop = loop
+        self.timeout = timeout
+        self.waiting: set[Waiting] = set()
+
+    def close(self) -> None:
+        """Break off what is under way."""
+        for waiting in list(self.waiting):
+            waiting.link.abort_link()
+
+
+class ProxyPreambles(FirstOctets):
+    """Reads the PROXY protocol's preambles of a server's links.
 
     Args:
         loop: the event loop.
@@ -45,75 +70,123 @@ class ProxyPreambles:
         trusts: Callable[[str | None], bool],
         timeout: float | None = TIMEOUT,
     ) -> None:
-        self.loop = loop
-        self.timeout = timeout
-        self.waiting: set[Waiting] = set()
+        super().__init__(loop, timeout)
         self._trusts = trusts
 
-    def accept(self, link: SocketLink, opened: Callable[[Link], None]) -> None:
+    def accept(self, link: SocketLink, opened: Opened) -> None:
         """Read the preamble of a link that was just accepted.
 
         Args:
             link: the link.
             opened: called with it afterwards; must give it an owner.
         """
+        preamble = Preamble()
+
+        def read(octets: bytes) -> tuple[Opened, bytes] | None:
+            addresses = preamble.feed(octets)
+            if addresses is None:
+                return None
+            if addresses.source is not None and addresses.destination is not None:
+                link.rename(_as_name(addresses.destination), _as_name(addresses.source))
+            return opened, preamble.rest
+
+        waiting = Waiting(self, link, read, "no PROXY protocol preamble")
         peer = link.get_extra_info("peername")
         host = peer[0] if isinstance(peer, tuple) else None
-        waiting = Waiting(self, link, opened)
-        link.attach(waiting)
         if not self._trusts(host):
             waiting.refuse(
                 f"{host or 'a Unix socket'} is not among those that may use the PROXY protocol"
             )
 
-    def close(self) -> None:
-        """Break off what is under way."""
-        for waiting in list(self.waiting):
-            waiting.link.abort_link()
+
+class SharedPort(FirstOctets):
+    """Tells protocols that share a port apart, for those whose clients speak first.
+
+    Args:
+        loop: the event loop.
+        choose: takes what has come so far, at least one octet; returns who is given the link,
+            ``None`` when that takes more octets, of which it must know a bound.
+        timeout: seconds for each link, ``None`` for any time.
+    """
+
+    # Browsers open connections beforehand, and may never use them.
+    LEVEL = logging.DEBUG
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        choose: Callable[[bytes], Opened | None],
+        timeout: float | None = TIMEOUT,
+    ) -> None:
+        super().__init__(loop, timeout)
+        self._choose = choose
+
+    def accept(self, link: SocketLink) -> None:
+        """Wait for the first octets of a link that was just accepted, and pass both on."""
+        came = bytearray()
+
+        def read(octets: bytes) -> tuple[Opened, bytes] | None:
+            came.extend(octets)
+            opened = self._choose(bytes(came))
+            return None if opened is None else (opened, bytes(came))
+
+        Waiting(self, link, read, "nothing came")
 
 
 class Waiting:
-    """The owner of a link whose preamble isn't whole."""
+    """The owner of a link whose first octets aren't all there.
+
+    Args:
+        first: whose link it is.
+        link: the link.
+        read: takes octets; returns who is given the link, and what is to be delivered there, or
+            ``None`` for more; raises :exc:`ValueError` to refuse the link.
+        late: what to say when time is up.
+    """
 
     def __init__(
-        self, preambles: ProxyPreambles, link: SocketLink, opened: Callable[[Link], None]
+        self,
+        first: FirstOctets,
+        link: SocketLink,
+        read: Callable[[bytes], tuple[Opened, bytes] | None],
+        late: str,
     ) -> None:
         self.link = link
-        self._preambles = preambles
-        self._opened = opened
-        self._preamble = Preamble()
-        self._timer = Timer(timers_of(preambles.loop), self._timed_out)
-        if preambles.timeout is not None:
-            self._timer.set(preambles.loop.time() + preambles.timeout)
-        preambles.waiting.add(self)
+        self._first = first
+        self._read = read
+        self._late = late
+        self._timer = Timer(timers_of(first.loop), self._timed_out)
+        if first.timeout is not None:
+            self._timer.set(first.loop.time() + first.timeout)
+        first.waiting.add(self)
+        link.attach(self)
 
     def _leave(self) -> None:
         self._timer.drop()
-        self._preambles.waiting.discard(self)
+        self._first.waiting.discard(self)
 
     def refuse(self, why: str) -> None:
         """Close the link."""
-        logger.warning("connection refused: %s", why)
+        logger.log(self._first.LEVEL, "connection refused: %s", why)
         self.link.abort_link()
 
     def _timed_out(self) -> None:
-        self.refuse(f"no PROXY protocol preamble within {self._preambles.timeout} seconds")
+        self.refuse(f"{self._late} within {self._first.timeout} seconds")
 
     def data_received(self, data: bytes) -> None:
-        """Take octets; the last act when the preamble is whole."""
+        """Take octets; the last act when there are enough."""
         try:
-            addresses = self._preamble.feed(data)
+            found = self._read(data)
         except ValueError as exc:
             self.refuse(str(exc))
             return
-        if addresses is None:
+        if found is None:
             return
         self._leave()
-        if addresses.source is not None and addresses.destination is not None:
-            self.link.rename(_as_name(addresses.destination), _as_name(addresses.source))
-        self._opened(self.link)
-        if self._preamble.rest:
-            self.link.deliver(self._preamble.rest)
+        opened, rest = found
+        opened(self.link)
+        if rest:
+            self.link.deliver(rest)
 
     def eof_received(self) -> None:
         """Who ends before it has begun is of no interest (it may be a health check)."""

@@ -13,6 +13,8 @@ cdef class Backlog:
     cdef Py_ssize_t dropped
     # Addresses, once there is no socket to ask.
     cdef tuple names
+    # How long it was silent when it failed.
+    cdef object silence
     # Why nothing can be sent any more, while there may be something to read.
     cdef object failure
 

@@ -26,9 +26,11 @@ from libc.errno cimport EAGAIN, ECONNRESET, EINTR, EPIPE, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from duologue.base.traffic cimport counted
 from duologue.net.link cimport Link
 from duologue.net.poller cimport BROKEN, READABLE, WRITABLE, Poller, poller_of
 
+from duologue.net.silence import silence_of_descriptor
 from duologue.net.transport import LinkTransport
 
 
@@ -185,6 +187,7 @@ cdef class SocketLink(Link):
     cdef int receive_into(self, object owner, uint8_t* place, Py_ssize_t size) except -1:
         cdef ssize_t count = recv(self.fd, place, size, MSG_DONTWAIT)
         if count > 0:
+            counted.octets_received += count
             if not self.close_wanted:
                 self.calls.received(<void*>owner, place, count)
         elif count == 0:
@@ -240,6 +243,7 @@ cdef class SocketLink(Link):
                     self.writing_failed(errno)
                     return size
                 sent = 0
+            counted.octets_sent += sent
         return sent
 
     cdef int enqueue(self, bytes octets, Py_ssize_t offset) except -1:
@@ -376,6 +380,11 @@ cdef class SocketLink(Link):
     cdef Py_ssize_t lost_octets(self) except? -2:
         return 0 if self.backlog is None else self.backlog.dropped
 
+    cdef object silence(self):
+        if self.fd >= 0:
+            return silence_of_descriptor(self.fd)
+        return None if self.backlog is None else self.backlog.silence
+
     cdef int end(self) except -1:
         if self.gone or self.end_wanted or self.close_wanted:
             return 0
@@ -410,6 +419,8 @@ cdef class SocketLink(Link):
         self.account(0)
         if self.watching:
             self.poller.forget(self.fd)
+        if exc is not None:
+            self.backlog.silence = silence_of_descriptor(self.fd)
         self.backlog.names = (address_of(self.fd, False), address_of(self.fd, True))
         close_descriptor(self.fd)
         self.fd = -1
@@ -499,6 +510,7 @@ cdef ssize_t send_vectors(SocketLink link, iovec* vectors, int count) except -1:
         if errno != EAGAIN and errno != EINTR:
             link.writing_failed(errno)
         return 0
+    counted.octets_sent += sent
     return sent
 
 

@@ -30,6 +30,9 @@ cdef class Timers:
     cdef Py_ssize_t room
     cdef unsigned long long order
     cdef bint running
+    # By how much the loop was late, in seconds, and when that was seen.
+    cdef double late
+    cdef double late_at
 
     cdef int set(self, Deadline* deadline, double when) except -1
     cdef void put(self, Py_ssize_t index, const Place* place) noexcept
@@ -41,6 +44,8 @@ cdef class Timers:
     cdef int rest(self) except -1
     cdef int arm(self) except -1
     cdef double now(self) except -1
+    cdef double blocked(self) except -1
+    cdef int note_lateness(self, double now) except -1
 
 
 cdef class Timer:

@@ -68,6 +68,11 @@ cdef class Timer:
         return drop_deadline(&self.deadline)
 
 
+# Seconds: a loop that is later than this was blocked, and that is of interest for so long after.
+cdef double LATE = 0.5
+cdef double LATELY = 5.0
+
+
 @cython.final
 cdef class Timers:
     """The timers of one event loop.
@@ -97,6 +102,27 @@ cdef class Timers:
     cdef double now(self) except -1:
         """Return the time of the loop's clock, in seconds."""
         return self.clock() if self.clock is not None else self.home().time()
+
+    cdef double blocked(self) except -1:
+        """Seconds for which the loop was blocked until now or lately: at least, as far as is seen.
+
+        A loop that runs calls what is due; how late it did so tells. So nothing is seen while no
+        timer is set.
+        """
+        cdef double now = self.now(), late = 0.0
+        if self.count and not self.running:
+            late = now - self.places[0].when
+        if now - self.late_at <= LATELY and self.late > late:
+            late = self.late
+        return max(late, 0.0)
+
+    cdef int note_lateness(self, double now) except -1:
+        """Note by how much the loop is late; the most of the last seconds counts."""
+        cdef double late = now - self.places[0].when if self.count else 0.0
+        if late > LATE and (late > self.late or now - self.late_at > LATELY):
+            self.late = late
+            self.late_at = now
+        return 0
 
     def pending(self):
         """Return the timers that are set, and the owners of other deadlines, in no order."""
@@ -211,6 +237,7 @@ cdef class Timers:
         cdef double now
         self.handle = None
         now = self.now()
+        self.note_lateness(now)
         self.running = True
         try:
             while self.count and self.places[0].when <= now:

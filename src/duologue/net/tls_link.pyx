@@ -528,6 +528,9 @@ cdef class TlsLink(Link):
     cdef Py_ssize_t lost_octets(self) except? -2:
         return self.let_go + self.inner.lost_octets()
 
+    cdef object silence(self):
+        return self.inner.silence()
+
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
         self.high = high
         self.low = low

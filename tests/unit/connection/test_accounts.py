@@ -54,6 +54,12 @@ def rigs(count: int, **options: Any) -> Iterator[list[Rig]]:
         yield [stack.enter_context(rig(**options)) for _ in range(count)]
 
 
+@pytest.fixture(autouse=True)
+def nothing_of_earlier_tests() -> None:
+    """What is in cycles must not be there when a test counts, and be collected while it runs."""
+    gc.collect()
+
+
 # -- counting
 
 

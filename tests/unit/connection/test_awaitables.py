@@ -244,5 +244,5 @@ async def test_a_send_that_needs_no_waiting_makes_no_object() -> None:
 
 def test_send_tells_its_signature() -> None:
     """Compiled without a function object of its own, which a call would pay for."""
-    expected = "(self, /, message, *, text=None, compress=None)"
+    expected = "(self, /, message, *, text=None, compress=None, key=None, overflow=None)"
     assert str(inspect.signature(Connection.send)) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 import pytest
 
@@ -12,6 +13,7 @@ from duologue.client.connecting import connect
 from duologue.connection.ending import Cause, Ending
 from duologue.server.connection import ServerConnection
 from duologue.server.serving import serve
+from duologue.testing import VirtualEventLoop
 
 from .rig import Rig, rig, turns
 
@@ -63,6 +65,18 @@ async def memory_budget(r: Rig) -> None:
     r.ws.send(b"x" * 200_000)
 
 
+async def loop_blocked(r: Rig) -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualEventLoop)
+    loop.clock.advance(25)
+    r.peer.send_close(1011, "keepalive ping timeout")
+    r.say()
+
+
+async def tls_failed(r: Rig) -> None:
+    r.wire.lose(ssl.SSLError("decryption failed"))
+
+
 async def connection_lost(r: Rig) -> None:
     r.wire.lose(OSError("cable"))
 
@@ -80,6 +94,8 @@ async def connection_lost(r: Rig) -> None:
         (Cause.WRITE_STALLED, write_stalled, "write_timeout of 60.0 s"),
         (Cause.OUTBOX_FULL, outbox_full, "max_outbox of 5000"),
         (Cause.MEMORY_BUDGET, memory_budget, "memory_budget of 150000"),
+        (Cause.LOOP_BLOCKED, loop_blocked, "for 5.0 s at least; then the peer closed with 1011"),
+        (Cause.TLS_FAILED, tls_failed, "decryption failed"),
         (Cause.CONNECTION_LOST, connection_lost, "cable"),
     ],
 )
@@ -117,4 +133,6 @@ async def test_a_handler_that_raises_is_a_cause() -> None:
 
 def test_no_cause_is_left_out() -> None:
     (mark,) = (each for each in test_causes.pytestmark if each.name == "parametrize")
-    assert {case[0] for case in mark.args[1]} | {Cause.HANDLER_RAISED} == set(Cause)
+    # The others are in test_why.
+    others = {Cause.HANDLER_RAISED, Cause.IDLE_CUT}
+    assert {case[0] for case in mark.args[1]} | others == set(Cause)

@@ -1,0 +1,99 @@
+"""What has become of a connection that was lost without a closing handshake.
+
+Decides from what is known at that moment: the exception, whether our own loop was blocked, and how
+long the stream was silent. Proxies, load balancers and address translators cut what is silent for
+too long, most after one of a few well-known times, and always after the same: a silence that is one
+of these, or that has ended connections with the same host before, is taken for theirs.
+
+Pure, but for the memory of earlier silences. Knows neither sockets nor clocks.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections import OrderedDict, deque
+
+from duologue.connection.ending import Cause, Ending
+
+__all__ = ["BLOCKED", "Silences", "blocked_detail", "explain_loss"]
+
+BLOCKED = 1.0
+"""Seconds by which a loop must be late for that to count as the cause of something."""
+LEAST = 0.5
+"""Seconds of silence that are worth looking at."""
+KNOWN = (30, 55, 60, 90, 100, 120, 180, 240, 300, 350, 600, 900, 1800, 3600)
+"""Seconds after which widespread programs and services cut silent connections by default."""
+LATE = 1.5
+"""Seconds by which a cut may follow its time."""
+HOSTS = 256
+REMEMBERED = 8
+AGREEING = 2
+"""Earlier silences of the same length that make a habit of it."""
+
+
+class Silences:
+    """How long connections with each host were silent when they were lost."""
+
+    def __init__(self) -> None:
+        self._hosts: OrderedDict[object, deque[float]] = OrderedDict()
+
+    def add(self, host: object, seconds: float) -> float | None:
+        """Note a silence; return the period if it looks like that of something between."""
+        earlier = self._hosts.setdefault(host, deque(maxlen=REMEMBERED))
+        self._hosts.move_to_end(host)
+        while len(self._hosts) > HOSTS:
+            self._hosts.popitem(last=False)
+        alike = [each for each in earlier if abs(each - seconds) <= max(0.25, seconds / 50)]
+        earlier.append(seconds)
+        for known in KNOWN:
+            if 0 <= seconds - known <= LATE:
+                return float(known)
+        if len(alike) >= AGREEING:
+            return round(min(*alike, seconds), 1)
+        return None
+
+
+SILENCES = Silences()
+"""Of this process."""
+
+
+def blocked_detail(seconds: float) -> str:
+    """Say for how long our loop was blocked."""
+    return f"for {seconds:.1f} s at least"
+
+
+def explain_loss(
+    exc: BaseException | None,
+    what: str,
+    *,
+    blocked: float,
+    idle: float | None,
+    host: object,
+    round_trips: tuple[float, ...],
+    silences: Silences = SILENCES,
+) -> Ending:
+    """Explain why a connection was lost.
+
+    Args:
+        exc: what the link failed with.
+        what: how the end looked, in words.
+        blocked: seconds for which our loop was blocked just before.
+        idle: seconds since the last octet came or went, ``None`` if unknown.
+        host: at the other end.
+        round_trips: of pings.
+        silences: those of earlier connections.
+    """
+    if isinstance(exc, ssl.SSLError) and not isinstance(exc, ssl.SSLEOFError):
+        return Ending(Cause.TLS_FAILED, str(exc), exc, idle=idle)
+    if blocked >= BLOCKED:
+        detail = f"{blocked_detail(blocked)}; then {what}"
+        return Ending(
+            Cause.LOOP_BLOCKED, detail, exc, round_trips=round_trips, blocked=blocked, idle=idle
+        )
+    if idle is not None and idle >= LEAST:
+        period = silences.add(host, idle)
+        if period is not None:
+            detail = f"{what} after {idle:.1f} s of silence; cut after {period:g} s, it seems"
+            return Ending(Cause.IDLE_CUT, detail, exc, idle=idle, period=period)
+        what = f"{what} after {idle:.1f} s of silence"
+    return Ending(Cause.CONNECTION_LOST, what, exc, idle=idle)

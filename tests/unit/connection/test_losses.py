@@ -1,0 +1,73 @@
+"""What a lost connection is put down to, from what is known of it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+import pytest
+
+from duologue.connection.ending import Cause, Ending
+from duologue.connection.losses import HOSTS, REMEMBERED, Silences, explain_loss
+
+RESET = ConnectionResetError("reset")
+
+
+def explain(exc: BaseException | None = RESET, what: str = "reset", **facts: Any) -> Ending:
+    known: dict[str, Any] = {
+        "blocked": 0.0, "idle": None, "host": "h", "round_trips": (), "silences": Silences(),
+    }  # fmt: skip
+    return explain_loss(exc, what, **(known | facts))
+
+
+def test_an_unexplained_loss() -> None:
+    assert explain() == Ending(Cause.CONNECTION_LOST, "reset", RESET)
+    assert explain(idle=0.1) == Ending(Cause.CONNECTION_LOST, "reset", RESET, idle=0.1)
+    assert explain(idle=7.3).detail == "reset after 7.3 s of silence"
+
+
+def test_tls() -> None:
+    failure = ssl.SSLError("bad record mac")
+    assert explain(failure, blocked=9).cause is Cause.TLS_FAILED
+    # An end of the stream in a TLS session is an end like others.
+    assert explain(ssl.SSLEOFError("eof")).cause is Cause.CONNECTION_LOST
+
+
+def test_a_blocked_loop_comes_before_silence() -> None:
+    why = explain(blocked=3.21, idle=60.2, round_trips=(0.1, 0.2))
+    assert (why.cause, why.blocked, why.round_trips) == (Cause.LOOP_BLOCKED, 3.21, (0.1, 0.2))
+    assert why.detail == "for 3.2 s at least; then reset"
+    assert "asyncio.to_thread" in why.advice
+    assert explain(blocked=0.9).cause is Cause.CONNECTION_LOST
+
+
+@pytest.mark.parametrize(
+    "idle, period", [(60.0, 60.0), (61.4, 60.0), (350.2, 350.0), (59.9, None), (62.0, None)]
+)
+def test_silences_that_are_well_known(idle: float, period: float | None) -> None:
+    why = explain(idle=idle)
+    assert why.period == period
+    assert why.cause is (Cause.CONNECTION_LOST if period is None else Cause.IDLE_CUT)
+    if period is not None:
+        assert f"below {period:g} s" in why.advice
+
+
+def test_silences_of_the_same_length_are_a_habit_of_that_host() -> None:
+    silences = Silences()
+    causes = [explain(idle=each, silences=silences).cause for each in (7.3, 40.0, 7.4)]
+    assert set(causes) == {Cause.CONNECTION_LOST}
+    assert explain(idle=7.3, silences=silences, host="other").cause is Cause.CONNECTION_LOST
+    why = explain(idle=7.5, silences=silences)
+    assert (why.cause, why.period) == (Cause.IDLE_CUT, 7.3)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    silences = Silences()
+    for host in range(3 * HOSTS):
+        silences.add(host, 7.3)
+    assert len(silences._hosts) == HOSTS
+    for _ in range(2):
+        silences.add("h", 7.3)
+    for number in range(REMEMBERED):
+        silences.add("h", 100.5 + 10 * number)
+    assert silences.add("h", 7.3) is None

@@ -1,0 +1,5 @@
+"""Lacks one function."""
+
+
+def web_socket_do_extra_handshake(request):
+    pass

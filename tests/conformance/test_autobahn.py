@@ -29,6 +29,13 @@ def test_every_case_passes(role: str, tmp_path: Path) -> None:
     assert f"{role}: 351 of 351 cases" in done.stdout, done.stdout
 
 
+def test_a_program_behind_a_websocket(tmp_path: Path) -> None:
+    testee = ["--role", "server", "--testee", "conformance/echo_program.py"]
+    done = run(tmp_path / "reports", *testee, "--cases", "1.1.*,2.*,6.3.*,7.*")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "server: 58 of 58 cases" in done.stdout, done.stdout
+
+
 def test_a_broken_server_fails(tmp_path: Path) -> None:
     testee = ["--role", "server", "--testee", "conformance/broken_echo.py"]
     done = run(tmp_path / "reports", *testee, "--cases", "1.1.1,1.1.2,1.2.1,2.2,6.3.1")

@@ -277,6 +277,11 @@ async def test_files_and_cgi(tmp_path: Path) -> None:
     script = scripts / "t.sh"
     script.write_text("#!/bin/sh\necho Content-Type: text/plain\necho X-It: y\necho\necho body\n")
     script.chmod(0o755)
+    script = scripts / "body.sh"
+    script.write_text(
+        "#!/bin/sh\necho Content-Type: text/plain\necho\nenv | grep -e LENGTH -e TYPE; cat\n"
+    )
+    script.chmod(0o755)
     targets = (
         *("/page.html", "/notes.txt", "/list", "/list/", "/start/", "/start/index.html", "/none"),
         *("/t.sh", "/t.sh?q", "/t.sh/more", "/%2e%2e/x"),
@@ -285,9 +290,15 @@ async def test_files_and_cgi(tmp_path: Path) -> None:
         target: (request(target, upgrade=False),) for target in targets
     }
     part = request("/notes.txt", "Range: bytes=2-4", upgrade=False)
-    late = request("/notes.txt", "Range: bytes=99-", upgrade=False)
-    conversations |= {"range": (part,), "outside": (late,)}
-    compare(await transcripts(conversations, f"--staticdir={files}", f"--cgidir={scripts}"))
+    conversations["range"] = (part,)
+    body = request("/body.sh", "Content-Length: 4", upgrade=False, method="POST") + b"body"
+    conversations["body"] = (body,)
+    found = await transcripts(conversations, f"--staticdir={files}", f"--cgidir={scripts}")
+    # Ours are added; listed in docs/coming-from/websocketd.md.
+    for name in ("/page.html", "/notes.txt", "/start/", "range"):
+        assert found[1][name]["headers"].pop("etag")
+        assert found[1][name]["headers"].pop("x-content-type-options") == "nosniff"
+    compare(found)
 
 
 async def test_too_many() -> None:

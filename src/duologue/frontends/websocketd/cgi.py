@@ -1,7 +1,7 @@
 """CGI scripts of ``--cgidir`` (RFC 3875), run once a request.
 
-A script gets no body: the input that it reads is empty. What it may write and how long it may take
-is bounded.
+The request's body is what a script reads, as it comes: one that doesn't read isn't waited for. What
+it may write and how long it may take is bounded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from duologue.datastructures import Headers
@@ -64,22 +64,38 @@ def variables(visit: Visit, script: str, given: Mapping[str, str]) -> dict[str, 
     }
     if visit.tls:
         result["HTTPS"] = "on"
+    for name in ("Content-Length", "Content-Type"):
+        if name in visit.headers:
+            result[name.upper().replace("-", "_")] = visit.headers.get_all(name)[0]
     result |= header_variables(visit)
     return {key: clean(value) for key, value in result.items()}
 
 
 async def run(
-    visit: Visit, script: str, given: Mapping[str, str], log: Log, warden: Warden | None
+    visit: Visit,
+    body: Callable[[], Awaitable[bytes]],
+    script: str,
+    given: Mapping[str, str],
+    log: Log,
+    warden: Warden | None,
 ) -> Response:
     """Runs a script, and returns its answer.
 
     Args:
         visit: The request.
+        body: Reads the next part of its body, empty at the end.
         script: Path of the script.
         given: What is passed on of our own environment.
         log: With what is known of the request.
         warden: Kills the script if we are killed.
+
+    Raises:
+        Exception: What ``body`` raises; the script is ended then, it can't know the rest.
     """
+    if "Transfer-Encoding" in visit.headers:
+        # A script is told the length before it reads, as Go's handler has it.
+        text = b"Chunked request bodies are not supported by CGI.\n"
+        return Response(400, "Bad Request", Headers(), text)
     try:
         program = Program(
             [script],
@@ -92,19 +108,30 @@ async def run(
         log("access", "http", f"CGI: {error}")
         return _failure()
     errors = asyncio.create_task(log_errors(program, log))
+    feeding = asyncio.create_task(_feed(program, body))
+    reading = asyncio.create_task(_read(program))
     try:
-        program.stdin.close()
         async with asyncio.timeout(TIMEOUT):
-            output = await _read(program)
-        return read_output(output)
+            await asyncio.wait([feeding, reading], return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done():
+                feeding.result()
+            return read_output(await reading)
     except TimeoutError:
         log("access", "http", f"CGI: it took more than {TIMEOUT:g} s")
     except ValueError as error:
         log("access", "http", f"CGI: {error}")
     finally:
+        feeding.cancel()
+        reading.cancel()
         await program.end(readers=[errors])
-        await asyncio.wait([errors])
+        await asyncio.gather(errors, feeding, reading, return_exceptions=True)
     return _failure()
+
+
+async def _feed(program: Program, body: Callable[[], Awaitable[bytes]]) -> None:
+    while part := await body():
+        await program.stdin.write(part)
+    program.stdin.close()
 
 
 async def _read(program: Program) -> bytes:

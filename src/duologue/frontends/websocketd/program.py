@@ -191,6 +191,7 @@ class Program:
         Returns:
             Its exit status; the number of a signal, negated, if one ended it.
         """
+        rest = self.stdin.rest()
         try:
             await self._persuade(delay)
             self._kill_rest()
@@ -198,6 +199,10 @@ class Program:
                 await asyncio.wait(readers, timeout=DRAIN)
         finally:
             status = self._reap()
+            unread = rest.close()
+            if unread:
+                text = f"Process {self.pid} has left {unread} bytes of its input unread"
+                self._log("info", "process", text)
         return status
 
     async def _persuade(self, delay: float) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import socket
 import ssl
 from typing import Any
@@ -60,10 +59,7 @@ async def open_servers(
         OSError: If a certificate can't be read.
     """
     options: dict[str, Any] = {
-        "process_request": site.process_request,
-        "process_response": site.process_response,
-        # The site has judged origins already.
-        "origins": [None, re.compile(".*", re.DOTALL)],
+        "respond": site.respond,
         "compression": None,
         "server_header": None,
         "max_size": config.max_size,
@@ -76,9 +72,7 @@ async def open_servers(
     servers = []
     if config.listen_tcp:
         for host in _hosts(config):
-            server = await _listen(
-                serve(site.handler, host, config.port, **options), host, config.port
-            )
+            server = await _listen(serve(_nobody, host, config.port, **options), host, config.port)
             servers.append(await stack.enter_async_context(server))
             _announce(config, site, host, server)
         for host in _hosts(config) if config.redirect_port else ():
@@ -89,7 +83,7 @@ async def open_servers(
             site.log("info", "server", f"Starting redirect server   : {where}")
     if config.unix_socket is not None:
         sock = stack.enter_context(unix_listener(config.unix_socket))
-        server = await _listen(serve(site.handler, sock=sock, **options), config.unix_socket, None)
+        server = await _listen(serve(_nobody, sock=sock, **options), config.unix_socket, None)
         servers.append(await stack.enter_async_context(server))
         where = f"unix socket at {config.unix_socket}"
         site.log("info", "server", f"Starting WebSocket server   : {where}")
@@ -127,7 +121,7 @@ def _announce(config: Config, site: Site, host: str | None, server: Server) -> N
 
 
 async def _nobody(connection: ServerConnection) -> None:
-    """Nothing opens where everything is redirected."""
+    """Never called: who answers requests serves what opens."""
 
 
 def _redirect(config: Config) -> Any:

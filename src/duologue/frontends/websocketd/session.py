@@ -95,6 +95,7 @@ class Session:
         self._launch = launch
         self._log = log
         self._program: Program | None = None
+        self._deaf: Program | None = None
         self._ready = asyncio.Event()
         self._failure = ""
 
@@ -186,7 +187,10 @@ class Session:
                 octets = framing.to_program(message)
                 taken = program.stdin.write_now(octets)
                 if taken < len(octets) and not await program.stdin.write(octets[taken:]):
-                    self._log("debug", "process", "It reads no more: a message is dropped")
+                    # Said aloud once: a client may go on for long.
+                    level = "debug" if self._deaf is program else "info"
+                    self._log(level, "process", "It reads no more: a message is dropped")
+                    self._deaf = program
         except ConnectionClosed as error:
             self._log("debug", "websocket", f"Cannot receive: {error}")
 

@@ -137,11 +137,18 @@ class Shared:
 
     async def _feed(self, program: Program) -> None:
         """Write lines, one after the other, as the program takes them."""
+        # The first loss is said aloud.
+        level = "info"
         while True:
             line = await self._lines.get()
             self._fed += 1
-            if not await program.stdin.write(line):
-                self._log("debug", "process", "It reads no more: a message is dropped")
+            taken = False
+            try:
+                taken = await program.stdin.write(line)
+            finally:
+                if not taken:
+                    self._log(level, "process", "It reads no more: a message is dropped")
+                    level = "debug"
 
     async def _run(self) -> None:
         """Run the program, again if that is wanted; then everybody is told."""

@@ -1,6 +1,6 @@
 """The web site of ``duologue run``: what answers requests and serves the WebSockets that open.
 
-:class:`Site` has the hooks that :func:`duologue.serve` takes, and the count of programs.
+:meth:`Site.respond` is given each request; the site has the count of programs, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import socket
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from duologue.app import answering
 from duologue.asyncio.server import ServerConnection
 from duologue.datastructures import Headers
 from duologue.frontends.websocketd import cgi, console, deciding, environment, static
@@ -23,12 +24,16 @@ from duologue.frontends.websocketd.session import Session
 from duologue.frontends.websocketd.share import Shared
 from duologue.frontends.websocketd.visit import Visit, wants_websocket
 from duologue.frontends.websocketd.warden import Warden
-from duologue.http11 import Request, Response
+from duologue.http11 import Response
+from duologue.server.exchanges import HTTPExchange
 
 __all__ = ["Site"]
 
 LOOKUP_TIMEOUT = 5.0
 """Seconds that the search for a client's name may take."""
+
+# Who sets these besides would contradict the handshake, which sets them itself.
+_HANDSHAKE = ("connection", "upgrade", "sec-websocket-accept", "sec-websocket-extensions")
 
 
 class Site:
@@ -55,33 +60,31 @@ class Site:
         """Whether no further program may be started."""
         return self.config.max_forks is not None and self.running >= self.config.max_forks
 
-    # -- hooks of the server
+    # -- requests
 
-    async def process_request(
-        self, connection: ServerConnection, request: Request
-    ) -> Response | None:
-        """Answers a request, or lets a WebSocket open."""
-        visit = _visit(connection, request, self.config.tls)
+    async def respond(self, exchange: HTTPExchange) -> None:
+        """Answers a request, or serves the WebSocket that it asks for."""
+        visit = _visit(exchange, self.config.tls)
         if self.config.reverse_lookup:
             visit.remote_host = await _look_up(visit.remote_address)
         # A program that all clients share runs anyway.
         full = self.full and self._shared is None
         decision = deciding.decide(self.config, visit, full)
         if isinstance(decision, deciding.Program):
-            connection.visit = visit  # type: ignore[attr-defined]
-            connection.program = decision  # type: ignore[attr-defined]
-            return None
-        if isinstance(decision, deciding.Refusal):
-            return self._refuse(decision, visit)
-        response = await self._answer(decision, visit)
-        for name, value in (*self.config.headers, *self.config.headers_http):
-            response.headers[name] = value
-        return response
+            await self._open(exchange, visit, decision)
+        elif isinstance(decision, deciding.Refusal):
+            await exchange.respond(self._refuse(decision, visit))
+        else:
+            response = await self._answer(decision, visit, exchange)
+            for name, value in (*self.config.headers, *self.config.headers_http):
+                response.headers[name] = value
+            await answering.send(exchange, response)
 
     async def _answer(
         self,
         decision: deciding.CgiScript | deciding.StaticFile | deciding.Console,
         visit: Visit,
+        exchange: HTTPExchange,
     ) -> Response:
         log = self.log.about(url=visit.url)
         if isinstance(decision, deciding.Console):
@@ -90,12 +93,12 @@ class Site:
             return self._console.answer()
         if isinstance(decision, deciding.StaticFile):
             log("access", "http", "STATIC")
-            return await asyncio.to_thread(static.respond, decision.path, visit.request, visit.path)
+            return await asyncio.to_thread(static.respond, decision.path, visit.path)
         log.known["cgiscript"] = decision.path
         log("access", "http", "CGI")
         self.running += 1
         try:
-            return await cgi.run(visit, decision.path, self._given, log, self.warden)
+            return await cgi.run(visit, exchange.read, decision.path, self._given, log, self.warden)
         finally:
             self.running -= 1
 
@@ -123,24 +126,38 @@ class Site:
         phrase = HTTPStatus(refusal.status).phrase
         return Response(refusal.status, phrase, headers, refusal.body.encode())
 
-    def process_response(
-        self, connection: ServerConnection, request: Request, response: Response
-    ) -> Response | None:
-        """Adds header fields to a 101, and takes a place for its program."""
-        if response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
-            return None
-        if self._shared is None:
-            if self.full:
-                return self._refuse(deciding.TOO_MANY, connection.visit)  # type: ignore[attr-defined]
-            self.running += 1
-        for name, value in (*self.config.headers, *self.config.headers_ws):
-            response.headers[name] = value
-        return None
+    # -- WebSockets
 
-    async def handler(self, connection: ServerConnection) -> None:
-        """Serves a WebSocket that is open."""
-        visit: Visit = connection.visit  # type: ignore[attr-defined]
-        program: deciding.Program = connection.program  # type: ignore[attr-defined]
+    async def _open(self, exchange: HTTPExchange, visit: Visit, program: deciding.Program) -> None:
+        """Open a WebSocket and serve it; its program takes a place from the start."""
+        subprotocol, headers = self._added(visit)
+        if self._shared is None:
+            self.running += 1
+        try:
+            connection = await exchange.accept(subprotocol, headers)
+            await self._serve(connection, visit, program)
+        finally:
+            if self._shared is None:
+                self.running -= 1
+
+    def _added(self, visit: Visit) -> tuple[str | None, list[tuple[str, str]]]:
+        """What the options add to a 101: a subprotocol, if it was offered, and header fields.
+
+        A client that is told another one, or twice what the handshake says, would go away.
+        """
+        offered = ",".join(visit.headers.get_all("Sec-WebSocket-Protocol")).split(",")
+        subprotocol, headers = None, []
+        for name, value in (*self.config.headers, *self.config.headers_ws):
+            if name.lower() == "sec-websocket-protocol":
+                if value in (each.strip() for each in offered):
+                    subprotocol = value
+            elif name.lower() not in _HANDSHAKE:
+                headers.append((name, value))
+        return subprotocol, headers
+
+    async def _serve(
+        self, connection: ServerConnection, visit: Visit, program: deciding.Program
+    ) -> None:
         log = self.log.about(
             url=visit.url,
             id=visit.id,
@@ -164,8 +181,6 @@ class Site:
 
             status = await Session(connection, self.config, launch, log).run()
         finally:
-            if self._shared is None:
-                self.running -= 1
             log("access", "session", "DISCONNECT")
             if self.config.exit_hook:
                 await run_hook(self.config.exit_hook, variables, connection, status, log)
@@ -201,11 +216,11 @@ def _origin(visit: Visit) -> str:
     return "file:" if origin in (None, "", "null") else str(origin)
 
 
-def _visit(connection: ServerConnection, request: Request, tls: bool) -> Visit:
-    address = connection.remote_address
-    if isinstance(address, tuple):
-        return Visit(request, tls, str(address[0]), str(address[1]))
-    return Visit(request, tls, "unix-socket", "")
+def _visit(exchange: HTTPExchange, tls: bool) -> Visit:
+    host, port = exchange.client or ("", None)
+    if port is None:
+        return Visit(exchange.request, tls, "unix-socket", "")
+    return Visit(exchange.request, tls, host, str(port))
 
 
 async def _look_up(address: str) -> str:

@@ -33,27 +33,39 @@ class Running:
         return connect(f"ws://127.0.0.1:{self.port}{target}", proxy=None, **options)
 
     async def get(
-        self, target: str, *headers: str, method: str = "GET", host: str | None = None
+        self,
+        target: str,
+        *headers: str,
+        method: str = "GET",
+        host: str | None = None,
+        body: bytes = b"",
     ) -> tuple[int, dict[str, str], bytes]:
         """Send a plain request; give status, header fields in lower case and body."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         name = host or f"127.0.0.1:{self.port}"
         lines = [f"{method} {target} HTTP/1.1", f"Host: {name}", "Connection: close", *headers]
-        writer.write("".join(f"{line}\r\n" for line in lines).encode() + b"\r\n")
+        writer.write("".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body)
         async with asyncio.timeout(PATIENCE):
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            head, _, content = (await reader.read()).partition(b"\r\n\r\n")
         writer.close()
         await writer.wait_closed()
         first, *rest = head.decode().split("\r\n")
         fields = dict(line.lower().split(": ", 1) for line in rest)
-        return int(first.split()[1]), fields, body
+        return int(first.split()[1]), fields, content
 
-    async def logged(self, text: str) -> str:
-        """Wait for a line of the log."""
+    async def post(
+        self, target: str, body: bytes, *headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send a request with a body."""
+        length = f"Content-Length: {len(body)}"
+        return await self.get(target, length, *headers, method="POST", body=body)
+
+    async def logged(self, *texts: str) -> str:
+        """Wait for a line of the log with all these texts."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 for line in self.lines:
-                    if text in line:
+                    if all(text in line for text in texts):
                         return line
                 await asyncio.sleep(0.01)
 

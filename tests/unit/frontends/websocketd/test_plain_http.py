@@ -6,9 +6,7 @@ import os
 
 import pytest
 
-from duologue.datastructures import Headers
-from duologue.frontends.websocketd import cgi, static
-from duologue.http11 import Request
+from duologue.frontends.websocketd import cgi
 
 MODIFIED = 1_700_000_000
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
@@ -42,62 +40,51 @@ class TestStatic:
             assert (status, headers["location"]) == (301, "/list/")
             await server.logged("| http       | url:'http://127.0.0.1")
 
-    def answer(self, site, path, **headers):
-        request = Request(path, Headers({k.replace("_", "-"): v for k, v in headers.items()}))
-        response = static.respond(str(site) + path.rstrip("/"), request, path)
-        return response.status_code, response.headers, bytes(response.body)
+    async def test_directories(self, running, site):
+        async with running(f"--staticdir={site}") as server:
+            status, _, body = await server.get("/list/")
+            assert (status, body) == (
+                200,
+                b'<pre>\n<a href="a%20b%26c">a b&amp;c</a>\n<a href="sub/">sub/</a>\n</pre>\n',
+            )
+            assert (await server.get("/start/"))[::2] == (200, b"<p>start")
+            for path, location in (
+                ("/list", "list/"),
+                ("/start/index.html", "./"),
+                ("/page.html/", "../page.html"),
+            ):
+                status, headers, _ = await server.get(path)
+                assert (status, headers["location"]) == (301, location)
 
-    def test_a_listing(self, site):
-        status, _, body = self.answer(site, "/list/")
-        assert status == 200
-        assert body == (
-            b'<pre>\n<a href="a%20b%26c">a b&amp;c</a>\n<a href="sub/">sub/</a>\n</pre>\n'
-        )
+    async def test_ranges(self, running, site):
+        async with running(f"--staticdir={site}") as server:
+            for wanted, status, octets, place in (
+                ("bytes=0-9", 206, range(10), "bytes 0-9/100"),
+                ("bytes=-5", 206, range(95, 100), "bytes 95-99/100"),
+                ("bytes=90-1000", 206, range(90, 100), "bytes 90-99/100"),
+                ("bytes=0-1,5-6", 200, range(100), None),
+                ("bytes=100-", 416, (), "bytes */100"),
+            ):
+                found, headers, body = await server.get("/data.bin", f"Range: {wanted}")
+                assert (found, list(body)) == (status, list(octets))
+                assert headers.get("content-range") == place
 
-    @pytest.mark.parametrize(
-        ("path", "location"),
-        [("/list", "list/"), ("/start/index.html", "./"), ("/page.html/", "../page.html")],
-    )
-    def test_redirects(self, site, path, location):
-        status, headers, _ = self.answer(site, path)
-        assert (status, headers["Location"]) == (301, location)
+    async def test_dates(self, running, site):
+        async with running(f"--staticdir={site}") as server:
+            _, headers, _ = await server.get("/data.bin")
+            assert headers["last-modified"] == DATE.lower()
+            before = "Tue, 14 Nov 2023 22:13:19 GMT"
+            for date, status in ((DATE, 304), (before, 200), ("nonsense", 200)):
+                found = await server.get("/data.bin", f"If-Modified-Since: {date}")
+                assert found[0] == status
 
-    def test_an_index(self, site):
-        assert self.answer(site, "/start/")[::2] == (200, b"<p>start")
-
-    @pytest.mark.parametrize(
-        ("wanted", "status", "octets", "place"),
-        [
-            ("bytes=0-9", 206, range(10), "bytes 0-9/100"),
-            ("bytes=95-", 206, range(95, 100), "bytes 95-99/100"),
-            ("bytes=-5", 206, range(95, 100), "bytes 95-99/100"),
-            ("bytes=90-1000", 206, range(90, 100), "bytes 90-99/100"),
-            ("bytes=0-1,5-6", 200, range(100), None),
-            ("lines=1", 200, range(100), None),
-        ],
-    )
-    def test_ranges(self, site, wanted, status, octets, place):
-        found, headers, body = self.answer(site, "/data.bin", Range=wanted)
-        assert (found, list(body)) == (status, list(octets))
-        assert headers.get("Content-Range") == place
-
-    def test_a_range_outside(self, site):
-        status, headers, _ = self.answer(site, "/data.bin", Range="bytes=100-")
-        assert (status, headers["Content-Range"]) == (416, "bytes */100")
-
-    def test_dates(self, site):
-        _, headers, _ = self.answer(site, "/data.bin")
-        assert headers["Last-Modified"] == DATE
-        assert self.answer(site, "/data.bin", If_Modified_Since=DATE)[0] == 304
-        before = "Tue, 14 Nov 2023 22:13:19 GMT"
-        assert self.answer(site, "/data.bin", If_Modified_Since=before)[0] == 200
-        assert self.answer(site, "/data.bin", If_Modified_Since="nonsense")[0] == 200
-
-    def test_too_large(self, site, monkeypatch):
-        monkeypatch.setattr(static, "MAX_FILE", 10)
-        assert self.answer(site, "/data.bin")[0] == 416
-        status, headers, body = self.answer(site, "/data.bin", Range="bytes=5-")
-        assert (status, len(body), headers["Content-Range"]) == (206, 10, "bytes 5-14/100")
+    async def test_a_large_file(self, running, site):
+        octets = os.urandom(300_000)
+        (site / "large").write_bytes(octets)
+        async with running(f"--staticdir={site}") as server:
+            status, headers, body = await server.get("/large")
+        assert (status, body) == (200, octets)
+        assert headers["content-type"] == "application/octet-stream"
 
 
 class TestCgi:
@@ -133,6 +120,19 @@ class TestCgi:
         ):
             assert line in lines
         assert not [line for line in lines if line.startswith("HTTP_PROXY")]
+
+    async def test_a_body(self, running, script):
+        text = 'echo Content-Type: text/x; echo; echo "$CONTENT_LENGTH $CONTENT_TYPE"; cat'
+        async with running(script(text)) as server:
+            _, _, body = await server.post("/t.sh", b"x" * 100_000, "Content-Type: text/y")
+            assert body == b"100000 text/y\n" + b"x" * 100_000
+            assert (await server.post("/t.sh", b"x" * 1_048_577))[0] == 413
+            chunked = await server.get("/t.sh", "Transfer-Encoding: chunked", method="POST")
+            assert chunked[0] == 400
+
+    async def test_a_body_that_nobody_reads(self, running, script):
+        async with running(script("echo Content-Type: text/x; echo; echo done")) as server:
+            assert (await server.post("/t.sh", b"x" * 200_000))[2] == b"done\n"
 
     async def test_off_unless_given(self, running, script):
         directory = script("exit").partition("=")[2]
@@ -217,6 +217,14 @@ class TestTheRest:
                 "Origin: http://evil.example",
             )
             assert status == 400 or "x-all" not in headers
+
+    async def test_headers_of_the_handshake_itself(self, running):
+        options = ("--header-ws=Sec-WebSocket-Protocol: chat", "--header=Upgrade: other")
+        async with running(*options, "cat") as server:
+            async with server.connect(subprotocols=["other", "chat"]) as ws:
+                assert ws.subprotocol == "chat"
+            async with server.connect() as ws:
+                assert ws.subprotocol is None
 
     async def test_a_name_of_somebody_else(self, running, site):
         async with running(f"--staticdir={site}") as server:

@@ -330,6 +330,28 @@ class TestRestart:
             await ws.send("0")
             assert await ending(ws) == ([], 1000, "")
 
+    # Ends as soon as there is something to read, and doesn't read it.
+    UNREAD = (PYTHON, "-c", "import select; select.select([0], [], [])")
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what lies in a pipe")
+    @pytest.mark.parametrize("option", ["--restart=always", "--share", "--restart=never"])
+    async def test_what_a_program_leaves_is_told(self, running, option):
+        async with running(option, *self.UNREAD) as server, server.connect() as ws:
+            await ws.send("four")
+            line = await server.logged("bytes of its input unread")
+            assert "| INFO   | process" in line
+            assert "has left 5 bytes" in line
+
+    async def test_what_a_program_refuses_is_told_once(self, running):
+        words = ("sh", "-c", "exec <&-; echo; exec sleep 1000")
+        async with running("--loglevel=debug", *words) as server, server.connect() as ws:
+            await ws.recv()
+            await ws.send("one")
+            line = await server.logged("a message is dropped")
+            assert "| INFO   | process" in line
+            await ws.send("two")
+            await server.logged("| DEBUG  | process    ", "a message is dropped")
+
 
 class TestShare:
     async def test_to_everyone(self, running):

@@ -15,9 +15,9 @@ AGAIN := --reruns 1 -raR
 # An end to whatever stands still between tests, where coreutils are; all tests take ten minutes.
 LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 60 35m)
 
-.PHONY: help setup build format lint types check test conformance bench bench-quick chaos fuzz asan docs demo clean
+.PHONY: help setup build format lint types check test conformance bench bench-quick chaos fuzz asan docs demo clean wpt
 .PHONY: bench-install bench-clients bench-growth bench-many bench-agreement bench-counts
-.PHONY: bench-publish bench-profile wpt
+.PHONY: bench-publish bench-profile
 .DEFAULT_GOAL := help
 
 help:
@@ -35,7 +35,8 @@ help:
 	@echo 'bench-quick  few scenarios, peers and rounds, in under three minutes'
 	@echo 'bench-clients bench-growth bench-many bench-agreement bench-counts'
 	@echo '             one part of it; bench-publish makes the page, bench-profile explains misses'
-	@echo 'chaos        200 converse among hostile peers for SOAK_SECONDS, by default ten minutes'
+	@echo 'chaos        200 converse among hostile peers for SOAK_SECONDS, by default ten minutes;'
+	@echo '             then as long workers are killed, stopped and renewed, SOAK_SEED says how'
 	@echo 'fuzz         each fuzz target for FUZZ_SECONDS, by default 60; Clang makes it see C too'
 	@echo 'asan         tests with the compiled modules under AddressSanitizer and UBSan (GCC)'
 	@echo 'docs         docs/_build/html, strictly'
@@ -125,6 +126,7 @@ bench-profile: bench-install
 
 chaos: setup build
 	$(BIN)/python -m chaos.soak
+	$(BIN)/python -m chaos.crew
 
 # Atheris has no wheels for every system and Python, so it is installed only here.
 fuzz: setup build

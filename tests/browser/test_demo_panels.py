@@ -254,7 +254,7 @@ async def test_scheme_with_tls_and_layers_in_the_inspector(
         async with launched(playwright, trusted_key=key_digest(certificate)) as browser:
             async with tab(browser, f"{server.url}lab", **size) as shown:
                 assert await shown.page.is_disabled("#scheme input[value=ws]")
-                await wait_for_text(shown, "#scheme-why", "came over https")
+                await wait_for_text(shown, "#scheme-why", "It may use both at http://127.0.0.1:")
                 await shown.page.click("#scheme-run")
                 found = await lines(shown, "#scheme-log", 3)
                 assert found[0].startswith("open: wss://127.0.0.1:")
@@ -266,6 +266,14 @@ async def test_scheme_with_tls_and_layers_in_the_inspector(
                 await shown.page.click("#say button")
                 await wait_for_text(shown, "#inspector-log", "the page received “Hello”")
                 assert await shown.page.locator("#frames > li").count() == 2
+                # The same port without TLS, whose page may choose.
+                await shown.page.goto(f"http{server.url.removeprefix('https')}lab")
+                await wait_for_text(shown, "#scheme-why", "speaks both on its one port")
+                for scheme in ("wss", "ws"):
+                    await shown.page.check(f"#scheme input[value={scheme}]")
+                    await shown.page.click("#scheme-run")
+                    await wait_for_text(shown, "#scheme-log", f"open: {scheme}://127.0.0.1:")
+                    await wait_for_text(shown, "#scheme-log", "close: code 1000")
                 assert shown.complaints == []
                 assert shown.faults == []
 

@@ -6,6 +6,7 @@ The programs in examples/ have their own test, `tests/unit/cli/test_examples.py`
 from __future__ import annotations
 
 import ast
+import re
 import signal
 import subprocess
 import sys
@@ -53,7 +54,7 @@ import duologue
 
 
 async def main():
-    url = "ws://127.0.0.1:8000"
+    url = "ws://127.0.0.1:8000/tea"
     async with duologue.connect(url) as ann, duologue.connect(url) as bob:
         await ann.send("hello, both")
         print(await ann.recv())
@@ -104,6 +105,13 @@ def test_commands_serve_until_interrupted(command: str) -> None:
         process.wait()
     assert f"127.0.0.1:{port}" in output.splitlines()[0]
     assert process.returncode == 0
+
+
+def test_the_examples_have_an_index() -> None:
+    folder = ROOT / "examples"
+    there = {f"{path.name}/" if path.is_dir() else path.name for path in folder.iterdir()}
+    index = (folder / "README.md").read_text("utf-8")
+    assert set(re.findall(r"\]\(([^)]+)\)", index)) == there - {"README.md", "__pycache__/"}
 
 
 def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:

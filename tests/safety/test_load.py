@@ -38,7 +38,7 @@ async def test_a_handler_that_blocks_the_loop(loop_factory: Any, engine: str) ->
     async def handler(ws: Any) -> None:
         async for message in ws:
             if message == "block":
-                time.sleep(2.2)
+                time.sleep(1.2)  # twice as long
             await ws.send(message)
 
     async with served(handler, **options) as (server, url):

@@ -94,7 +94,7 @@ class Storm(threading.Thread):
             self.shut(sock)
         else:
             sock.sendall(REQUEST)
-            assert self.read_until(sock, b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+            assert self.read_head(sock).startswith(b"HTTP/1.1 101 ")
             self.upgraded += 1
             self.ask(number, sock, 0)
             self.open.append((number, sock))
@@ -132,10 +132,13 @@ class Storm(threading.Thread):
             got += data
         return got
 
-    def read_until(self, sock: socket.socket, end: bytes) -> bytes:
+    def read_head(self, sock: socket.socket) -> bytes:
+        """Read a response's head; the server says nothing more before it is asked."""
         got = b""
-        while not got.endswith(end):
-            got += self.read(sock, 1)
+        while not got.endswith(b"\r\n\r\n"):
+            data = sock.recv(4096)
+            assert data, "the server ended a connection"
+            got += data
         return got
 
 

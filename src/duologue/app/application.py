@@ -16,11 +16,12 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from duologue.app.dispatching import Dispatcher
 from duologue.app.forwarded import TrustedProxies
 from duologue.app.guard.guard import Guard
+from duologue.app.logs import set_up_logging
 from duologue.app.options import Options, limits_of, terms_of
 from duologue.app.publishing import Publishing
 from duologue.app.request import Request
@@ -37,6 +38,7 @@ from duologue.app.routes import (
 from duologue.app.routing import Pattern
 from duologue.app.serving import serving
 from duologue.app.static import StaticFiles
+from duologue.app.stats import Stats, Tally, collect
 from duologue.app.workers.running import check_workers, run_workers
 from duologue.asgi.guest import Guest
 from duologue.asgi.scope import Receive, Scope, Send
@@ -140,6 +142,7 @@ class App(Publishing):
             logger=self.logger,
         )
         self._life = contextlib.AsyncExitStack()
+        self.tally = Tally()
         self._guards: dict[tuple[int, ...], Guard] = {}
         self.stopping = False
         self.leaving_code = CloseCode.GOING_AWAY
@@ -375,6 +378,18 @@ class App(Publishing):
         """The :class:`~duologue.hub.hub.Hub`; an application that is included has the other's."""
         return self._parents[0][0].topics if self._parents else self._hub
 
+    # -- numbers
+
+    def stats(self) -> Stats:
+        """What this process has done and holds, in numbers; see :class:`~duologue.app.stats.Stats`.
+
+        Costs a look at each open connection. The first call while the application is served begins
+        to watch how late the event loop is.
+        """
+        if self.tally.servers:
+            self.tally.lag.start()
+        return collect(self.tally, self.topics)
+
     # -- serving
 
     @contextlib.asynccontextmanager
@@ -423,6 +438,8 @@ class App(Publishing):
                 ``ssl_keyfile_password``, ``ssl_ca_certs`` (clients must then show a certificate of
                 theirs, unless ``ssl_cert_reqs`` says otherwise), ``ssl_ciphers``. Files that change
                 are read again within ``ssl_reload_interval`` seconds (10; ``None`` for never).
+                ``ssl_optional`` (false) serves connections without TLS on the same port, too: the
+                first octet tells them apart.
 
                 Proxies in front: ``proxy_headers`` (true) takes ``Forwarded`` and
                 ``X-Forwarded-For``, ``-Proto`` and ``-Host`` from ``forwarded_allow_ips``:
@@ -435,6 +452,10 @@ class App(Publishing):
                 connections to send what waits in them; ``close_rate`` (1000), how many connections
                 are closed in a second, and ``retry_spread`` (5), seconds over which their peers are
                 asked to spread their coming back; see :class:`~duologue.app.shutdown.Departure`.
+
+                ``metrics`` (``None``): a port, or ``"host:port"``, where ``GET /metrics`` tells
+                the numbers of :meth:`stats` in the format of Prometheus. By a port alone this
+                machine only is meant: everybody who can connect may read them.
 
                 ``backlog`` (2048), and ``engine`` as in :func:`~duologue.serve`.
 
@@ -456,6 +477,7 @@ class App(Publishing):
         workers: int = 1,
         worker_timeout: float | None = 30.0,
         log_level: str | int | None = "info",
+        log_format: Literal["text", "json"] = "text",
         **options: Any,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the engine's event loop; a program's last line.
@@ -475,6 +497,7 @@ class App(Publishing):
                 for any time.
             log_level: least severe records to print on standard error, unless the program has set
                 up logging itself; ``None`` sets up nothing.
+            log_format: ``"json"`` for one JSON object a line.
             **options: see :meth:`serving`.
 
         Raises:
@@ -482,8 +505,7 @@ class App(Publishing):
         """
         check_workers(workers)
         if log_level is not None:
-            level = log_level.upper() if isinstance(log_level, str) else log_level
-            logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+            set_up_logging(log_level, log_format)
 
         if workers > 1:
             # What is wrong with the options is told here, not by each process.

@@ -31,7 +31,7 @@ from duologue.app.routes import (
     WebSocketRoute,
 )
 from duologue.app.routing import split_path
-from duologue.base.exceptions import InvalidUpgrade
+from duologue.base.exceptions import InvalidHeader, InvalidUpgrade
 from duologue.protocol.handshake import offered_subprotocols
 from duologue.protocol.reply import rejection
 from duologue.server.connection import ServerConnection
@@ -102,7 +102,8 @@ class Dispatcher:
         bound, request.path_params = found
         exchange.max_body = bound.limits.max_body
         if isinstance(bound.route, HTTPRoute):
-            await _call(exchange, request, bound.route)
+            with self._app.tally.handling():
+                await _call(exchange, request, bound.route)
         elif isinstance(bound.route, StaticRoute):
             await _send_static(exchange, request, bound, bound.route)
         elif bound.host is not None:
@@ -199,7 +200,7 @@ class Handshake:
         """
         create = self._route.create_connection
         own: dict[str, Any] = {} if create is None else {"create_connection": create}
-        return await self._request.exchange.accept(
+        connection = await self._request.exchange.accept(
             self._subprotocol if isinstance(subprotocol, EllipsisType) else subprotocol,
             headers,
             user_data,
@@ -210,10 +211,12 @@ class Handshake:
             gone=self._admission.release if self._admission.counts else None,
             **own,
         )
-
-    def _prepare(self, connection: ServerConnection) -> None:
         # From now on the admission is released with the connection.
         self._opened = True
+        self._request.app.tally.connections += 1
+        return connection
+
+    def _prepare(self, connection: ServerConnection) -> None:
         self._request.app.topics.admit(connection)
         if self._request.path_params:
             connection.path_params = self._request.path_params
@@ -227,6 +230,9 @@ async def _call(exchange: HTTPExchange, request: Request, route: HTTPRoute) -> N
         response = as_response(value)
     except HTTPError as exc:
         response = exc.response
+    except InvalidHeader as exc:
+        # Of an answer that it made: not the client's fault.
+        raise ValueError(str(exc)) from exc
     await answering.send(exchange, response)
 
 

@@ -30,8 +30,21 @@ GUARD = frozenset(
         "connect_rate_per_key",
     }
 )
-CONNECTION = frozenset({"extensions", "compression", "max_size", "max_queue", "write_limit"})
+CONNECTION = frozenset(
+    {
+        "cancel_on_disconnect",
+        "compression",
+        "extensions",
+        "max_queue",
+        "max_size",
+        "overflow",
+        "write_limit",
+    }
+)
 BOUNDS = frozenset(field.name for field in dataclasses.fields(Limits))
+
+APP_LIMITS = dataclasses.replace(DEFAULT_LIMITS, max_outbox=1_048_576)
+"""Bounds that are not set: what topics bring is in nobody's hand, so less of it may wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,7 @@ def limits_of(scopes: Iterable[Options]) -> Limits:
         ValueError: If one has a value that it can't have.
     """
     merged = _merged(scopes)
-    limits: Limits = merged.get("limits", DEFAULT_LIMITS)
+    limits: Limits = merged.get("limits", APP_LIMITS)
     # These two may be pairs, which a connection's own option is for.
     single = {
         name: value for name, value in merged.items() if name in BOUNDS and name not in CONNECTION
@@ -95,4 +108,5 @@ def terms_of(scopes: Iterable[Options], logger: Any) -> ConnectionOptions:
     """Add up everything about connections; raises as :func:`limits_of`."""
     scopes = list(scopes)
     own = {name: value for name, value in _merged(scopes).items() if name in CONNECTION}
+    own.setdefault("cancel_on_disconnect", True)
     return ConnectionOptions.resolve(limits=limits_of(scopes), logger=logger, **own)

@@ -19,6 +19,7 @@ from duologue.app.errors import HTTPError
 from duologue.base.exceptions import BackplaneError
 from duologue.base.types import Data, DataLike
 from duologue.connection.connection import Connection
+from duologue.connection.policies import Overflow
 from duologue.hub.hub import Hub, OnGap, OnSubscription
 from duologue.hub.message import Message
 from duologue.hub.names import check_name
@@ -46,10 +47,14 @@ class Publishing:
         *,
         exclude: Connection | None = None,
         text: bool | None = None,
+        key: str | None = None,
+        overflow: Overflow | None = None,
         local: bool = False,
     ) -> Message:
         """Send a message to all who are subscribed to a topic; see :meth:`Hub.publish`."""
-        return self.topics.publish(topic, message, exclude=exclude, text=text, local=local)
+        return self.topics.publish(
+            topic, message, exclude=exclude, text=text, key=key, overflow=overflow, local=local
+        )
 
     async def subscribers(self, topic: str) -> int:
         """Count the subscribers of a topic in all processes; see :meth:`Hub.subscribers`."""

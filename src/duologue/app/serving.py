@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import socket
 import ssl as ssl_module
@@ -15,10 +16,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from typing import TYPE_CHECKING, Any
 
 from duologue.app.forwarded import TrustedProxies
+from duologue.app.metrics import telling
 from duologue.app.shutdown import Departure, leave
 from duologue.net.activation import activated_sockets, inherited
 from duologue.net.certificates import Certificate
 from duologue.net.engine import Engine, use_epoll
+from duologue.net.link import Link
 from duologue.net.preamble import ProxyPreambles
 from duologue.server.connection import ServerConnection
 from duologue.server.exchanges import HTTPExchange
@@ -51,6 +54,7 @@ async def serving(
     ssl_cert_reqs: int | None = None,
     ssl_ciphers: str | None = None,
     ssl_reload_interval: float | None = 10.0,
+    ssl_optional: bool = False,
     proxy_headers: bool = True,
     forwarded_allow_ips: str | Iterable[str] | None = None,
     proxy_protocol: bool = False,
@@ -59,7 +63,9 @@ async def serving(
     drain_timeout: float | None = 30.0,
     close_rate: float | None = 1000.0,
     retry_spread: float | None = 5.0,
+    metrics: int | str | None = None,
     engine: Engine = "auto",
+    listen: Callable[[Callable[[Link], None]], Awaitable[Any]] | None = None,
 ) -> AsyncIterator[Server]:
     """See :meth:`~duologue.App.serving`."""
     departure = Departure(close_rate, retry_spread)
@@ -82,6 +88,12 @@ async def serving(
             raise ValueError("options of TLS need ssl_certfile")
         if ssl is not None:
             options["ssl"] = ssl
+        if ssl_optional:
+            if ssl is None:
+                raise ValueError("ssl_optional needs TLS: ssl or ssl_certfile")
+            if not use_epoll(loop, engine):
+                raise ValueError("ssl_optional needs the engine's own sockets (engine='epoll')")
+            options["ssl_optional"] = True
         if proxy_protocol:
             if not use_epoll(loop, engine):
                 raise ValueError("proxy_protocol needs the engine's own sockets (engine='epoll')")
@@ -89,7 +101,8 @@ async def serving(
             options["preambles"] = ProxyPreambles(loop, trusts, app.limits.open_timeout)
         # Before anybody can ask for something.
         await stack.enter_async_context(app.running())
-        options |= stack.enter_context(_place(host, port, uds, fd, sock))
+        if listen is None:
+            options |= stack.enter_context(_place(host, port, uds, fd, sock))
         _check_sockets(options, loop, engine)
         server = serve(
             _no_handler,
@@ -100,13 +113,20 @@ async def serving(
             **options,
         )
         server.drain_timeout = drain_timeout
+        if listen is not None:
+            # Somewhere else altogether: on a network in memory, for tests.
+            server.server = await listen(server.link_opened)
         await server
+        app.tally.servers.append(server)
         try:
-            yield server
+            async with _metrics(app, metrics):
+                yield server
         finally:
             app.stopping = True
             await leave(server, departure, app.leaving_code)
             app.stopping = False
+            app.tally.servers.remove(server)
+            app.tally.lag.stop()
 
 
 async def _no_handler(connection: ServerConnection) -> None:
@@ -155,6 +175,17 @@ def _running(coroutine: Any) -> Iterator[None]:
         yield
     finally:
         task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _metrics(app: App, metrics: int | str | None) -> AsyncIterator[None]:
+    if metrics is None:
+        yield
+        return
+    app.stats()  # which begins to watch the loop
+    async with telling(metrics, lambda: {"1": dataclasses.asdict(app.stats())}) as place:
+        app.logger.info("metrics at http://%s:%d/metrics", *place)
+        yield
 
 
 @contextlib.contextmanager

@@ -1,9 +1,10 @@
 """Leaving without loss: how a server's connections are closed when it ends.
 
-First nobody is accepted any more. Then connections are closed one after the other, so that clients
-don't all come back in the same moment; each is told when to, by the reason of its Close frame:
-``retry after 2.7 s``. What was sent before goes out before the Close frame, for which connections
-have until ``drain_timeout``; handlers have as long to return. Then everything is cut off.
+First nobody is accepted any more; who was accepted just before is heard. Then connections are
+closed one after the other, so that clients don't all come back in the same moment; each is told
+when to, by the reason of its Close frame: ``retry after 2.7 s``. What was sent before goes out
+before the Close frame, for which connections have until ``drain_timeout``; handlers have as long to
+return. Then everything is cut off.
 
 Must never know what is served, nor how many processes there are.
 """
@@ -22,6 +23,8 @@ __all__ = ["Departure", "leave"]
 
 TURN = 0.02
 """Seconds between the closings of some connections and of the next."""
+GRACE = 1.0
+"""Seconds that those who were accepted and have said nothing yet have to do so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +77,22 @@ async def leave(
         code: of the Close frames.
     """
     loop = asyncio.get_running_loop()
+    begun = loop.time()
     drain = server.drain_timeout
-    deadline = None if drain is None else loop.time() + drain
     server.server.close()
     # Links accepted in this very turn of the loop are handed over in the next one.
     await asyncio.sleep(0)
     waiting = list(server.connections)
     step = departure.at_once(len(waiting), drain)
-    while waiting:
+    while waiting or (server.reception.newcomers_now() and loop.time() < begun + GRACE):
         for connection in waiting[:step]:
             if connection.state is State.OPEN:
                 connection.start_close(code, departure.reason(), Cause.SHUTDOWN)
-                if deadline is not None:
-                    connection.drain_until(deadline)
+                if drain is not None:
+                    connection.drain_until(begun + drain)
         del waiting[:step]
-        if waiting:
-            await asyncio.sleep(TURN)
-    # Those that have opened meanwhile, handshakes and requests under way.
+        await asyncio.sleep(TURN)
+        waiting = waiting or list(server.connections)
+    # Handshakes and requests under way.
     server.close(code=code, reason=departure.reason())
     await server.wait_closed()

@@ -34,7 +34,13 @@ from duologue.connection.settings import Settings
 from duologue.net.asyncio_link import AsyncioLink
 from duologue.protocol.handshake import Origins, check_origin
 from duologue.server.connection import ServerConnection
-from duologue.server.exchanges import Address, RequestHandler, check_offered, phrase
+from duologue.server.exchanges import (
+    Address,
+    RequestHandler,
+    check_offered,
+    own_headers,
+    phrase,
+)
 from duologue.server.handling import HandledExchange
 from duologue.server.serving import Server
 from duologue.server.terms import ConnectionOptions
@@ -219,7 +225,7 @@ class GuestExchange(HandledExchange):
         status = int(status)
         if not 200 <= status < 600:
             raise ValueError(f"status {status} doesn't answer a request; it must be 200-599")
-        fields = Headers(headers)
+        fields = own_headers(headers)
         for name in _HOP_BY_HOP:
             if name in fields:
                 del fields[name]
@@ -321,7 +327,7 @@ class GuestExchange(HandledExchange):
         offered = self.scope.get("subprotocols") or ()
         chosen = check_offered(subprotocol, offered)
         origin = check_origin(self.request.headers, origins)
-        fields = Headers(headers)
+        fields = own_headers(headers)
         self._answered = self._finished = True
         if self._watch is not None:
             # From now on the connection's transport receives.

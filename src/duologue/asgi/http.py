@@ -81,7 +81,8 @@ class HTTPConversation:
         if self._head is not None:
             (status, headers), self._head = self._head, None
             # Framing is the server's (as the specification has it).
-            headers.pop("Transfer-Encoding", None)
+            if "Transfer-Encoding" in headers:
+                del headers["Transfer-Encoding"]
             if not more:
                 await self._exchange.respond(Response(status, phrase(status), headers, body))
                 return

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from duologue.protocol.handshake import offered_subprotocols
-from duologue.server.exchanges import HTTPExchange
+from duologue.server.exchanges import HTTPExchange, own_headers
 from duologue.wire.headers import Headers
 
 Scope = MutableMapping[str, Any]
@@ -92,8 +92,12 @@ def raw_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
 
 
 def text_headers(headers: Any) -> Headers:
-    """Turn the header fields of an application's event into ours."""
-    return Headers(
+    """Turn the header fields of an application's event into ours.
+
+    Raises:
+        ValueError: If one can't be sent.
+    """
+    return own_headers(
         [(bytes(name).decode("latin-1"), bytes(value).decode("latin-1")) for name, value in headers]
     )
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -33,10 +32,6 @@ from duologue.server.link_exchange import LinkExchange
 from duologue.server.serving import Server
 
 _TRACE = 5
-# Seconds that a loop goes on looking, as busy_poll has it; and how many answers in a row must have
-# come within twice that.
-_LOOK = 20e-6
-_QUICK = 4
 
 
 class Protocol(AsyncioLink):
@@ -62,7 +57,7 @@ class Protocol(AsyncioLink):
         self.connections: set[Any] = server_state.connections
         self.conversation: WebSocketConversation | None = None
         self._logger = logging.getLogger("uvicorn.error")
-        server, self._lookout = _server_of(config, server_state, app_state)
+        server = _server_of(config, server_state, app_state)
         super().__init__(server.reception.link_opened)
 
     # -- asyncio.Protocol, as uvicorn calls it
@@ -82,11 +77,6 @@ class Protocol(AsyncioLink):
             self.buffer_updated(size)
             data = data[size:]
 
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take what has been read."""
-        super().buffer_updated(nbytes)
-        self._lookout.read()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is closed."""
         self.connections.discard(self)
@@ -105,36 +95,6 @@ class Protocol(AsyncioLink):
             client = transport.get_extra_info("peername")
             prefix = "{}:{} - ".format(*client[:2]) if isinstance(client, tuple) else ""
             self._logger.log(_TRACE, "%sWebSocket connection %s", prefix, what)
-
-
-class _Lookout:
-    """Keeps a loop from sleeping for a moment while peers answer at once.
-
-    What our own loop does by ``busy_poll``, within the means of others: a peer that answered within
-    twice the time several times in a row is looked for so long before the loop sleeps, since
-    sleeping and waking take longer than its answer. One for all connections of a loop.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._last = 0.0
-        self._quick = 0
-        self._looking = False
-
-    def read(self) -> None:
-        """Something was read just now."""
-        now = perf_counter()
-        self._quick = self._quick + 1 if now - self._last < 2 * _LOOK else 0
-        self._last = now
-        if self._quick >= _QUICK and not self._looking:
-            self._looking = True
-            self._loop.call_soon(self._look)
-
-    def _look(self) -> None:
-        if perf_counter() - self._last < _LOOK:
-            self._loop.call_soon(self._look)
-        else:
-            self._looking = False
 
 
 class _Host(ASGIHost):
@@ -187,11 +147,10 @@ class _Conversation(WebSocketConversation):
         )
 
 
-_Shared = tuple[Server, _Lookout]
-_servers: WeakKeyDictionary[Any, tuple[asyncio.AbstractEventLoop, _Shared]] = WeakKeyDictionary()
+_servers: WeakKeyDictionary[Any, tuple[asyncio.AbstractEventLoop, Server]] = WeakKeyDictionary()
 
 
-def _server_of(config: Any, server_state: Any, app_state: dict[str, Any]) -> _Shared:
+def _server_of(config: Any, server_state: Any, app_state: dict[str, Any]) -> Server:
     """Return what the protocols of one uvicorn server have in common."""
     loop = asyncio.get_running_loop()
     found = _servers.get(config)
@@ -208,6 +167,5 @@ def _server_of(config: Any, server_state: Any, app_state: dict[str, Any]) -> _Sh
         logger=logging.getLogger("uvicorn.error"),
     )
     server.opening_tasks = server_state.tasks
-    shared = server, _Lookout(loop)
-    _servers[config] = (loop, shared)
-    return shared
+    _servers[config] = (loop, server)
+    return server

@@ -19,6 +19,7 @@ import logging
 from typing import Any
 
 from duologue.asgi.http import HTTPConversation
+from duologue.asgi.lookout import lookout_of
 from duologue.asgi.scope import Event, text_headers
 from duologue.base.exceptions import ASGIError, ClientDisconnected, ConnectionClosed
 from duologue.base.vocabulary import CloseCode
@@ -51,6 +52,7 @@ class WebSocketConversation:
         self._disconnect: Event | None = None
         self._closed = False
         self._over: asyncio.Future[None] | None = None
+        self._lookout = lookout_of(asyncio.get_running_loop())
 
     @property
     def client_gone(self) -> bool:
@@ -70,6 +72,8 @@ class WebSocketConversation:
             if self._disconnect is None:
                 self._disconnect = _disconnect(*_ending(exc))
             return dict(self._disconnect)
+        if self._lookout is not None:
+            self._lookout.read()
         if message.__class__ is str:
             return {"type": "websocket.receive", "text": message}
         return {"type": "websocket.receive", "bytes": message}
@@ -184,6 +188,8 @@ class WebSocketConversation:
             subprotocol = None
         options: dict[str, Any] = {} if self._terms is None else {"terms": self._terms}
         self._connection = await self._exchange.accept(subprotocol, headers, **options)
+        # ASGI applications learn of the end by receiving it.
+        self._connection.cancellable = False
         self._connected = True
         self._tell()
 

@@ -18,7 +18,7 @@ from typing import Any
 from duologue.app.application import App
 from duologue.app.workers.running import run_workers
 from duologue.cli import listening, values
-from duologue.cli.failure import Failure, system_text
+from duologue.cli.failure import Failure, certificate_text, system_text
 from duologue.cli.terminal import complain
 from duologue.net.activation import activated_sockets
 from duologue.net.loops import new_event_loop
@@ -44,6 +44,7 @@ _OWN = {
     "workers": 1,
     "worker_timeout": 30.0,
     "drain_timeout": 30.0,
+    "metrics": None,
 }
 
 
@@ -101,6 +102,12 @@ def _add_process_arguments(group: argparse._ArgumentGroup) -> None:
         default=_OWN["drain_timeout"],
         help="time for handlers to return, and for what waits to be sent, in the end; 'none' for "
         "any (default: 30)",
+    )
+    group.add_argument(
+        "--metrics",
+        metavar="PLACE",
+        help="port of this machine, or host:port, where GET /metrics tells the numbers of "
+        "Prometheus (default: nowhere)",
     )
 
 
@@ -203,6 +210,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
             "forwarded_allow_ips",
             "proxy_protocol",
             "drain_timeout",
+            "metrics",
         )
     }
     options["proxy_headers"] = not arguments.no_proxy_headers
@@ -272,7 +280,7 @@ async def _serve(
             try:
                 server = await stack.enter_async_context(app.serving(**options))
             except ssl.SSLError as error:
-                why = (error.reason or str(error)).lower().replace("_", " ")
+                why = certificate_text(error)
                 raise Failure(f"cannot use the certificate and its key: {why}") from error
             except FileNotFoundError as error:
                 raise Failure(f"cannot read {error.filename}: {system_text(error)}") from error

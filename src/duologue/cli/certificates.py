@@ -11,7 +11,7 @@ import ssl
 import sys
 from collections.abc import Callable
 
-from duologue.cli.failure import Failure, system_text
+from duologue.cli.failure import Failure, certificate_text, system_text
 from duologue.cli.terminal import at_terminal
 
 __all__ = ["add_arguments", "read_tls", "server_context", "server_tls"]
@@ -127,5 +127,5 @@ def _load(
         context.load_cert_chain(cert, key, password=password)
     except ssl.SSLError as error:
         files = cert if key is None else f"{cert} with {key}"
-        why = (error.reason or str(error)).lower().replace("_", " ")
+        why = certificate_text(error)
         raise Failure(f"cannot use {files} as certificate and private key: {why}") from error

@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from duologue.cli import certificates, values
 from duologue.cli.applications import run_application
 from duologue.cli.terminal import escape, say
-from duologue.frontends.demo import Demo
+from duologue.frontends.demo import Demo, served_schemes
+from duologue.net.engine import PROVEN, backend
 
 __all__ = ["add_parser", "run"]
 
@@ -25,7 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="serve the demo's pages",
         description="Serve the demo: open the URL it prints in a browser. "
         "WebSockets on / join the chat, on /echo they get an echo. "
-        "With a certificate it is served with https and wss.",
+        "With a certificate its port serves https and wss as well as http and ws.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -56,13 +57,15 @@ def run(arguments: argparse.Namespace) -> int:
     """
     tls = certificates.server_tls(arguments)
     logging.basicConfig(level=logging.WARNING)
-    demo = Demo(_log)
+    # Where there are no sockets of the engine's own, TLS has the port for itself.
+    both = tls is not None and backend() == PROVEN
+    demo = Demo(_log, schemes=served_schemes(tls is not None, both))
 
     def announce(url: str) -> None:
         say(url)
         demo.chat.listening(urlsplit(url).port or 0)
 
-    run_application(demo.app, arguments, announce, {"ssl": tls})
+    run_application(demo.app, arguments, announce, {"ssl": tls, "ssl_optional": both})
     return 0
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import TYPE_CHECKING
 
-__all__ = ["Failure", "system_text"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Failure", "certificate_text", "system_text"]
 
 
 class Failure(Exception):
@@ -30,3 +34,15 @@ def system_text(error: OSError) -> str:
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     return error.strerror or str(error)
+
+
+def certificate_text(error: ssl.SSLError) -> str:
+    """Returns words for why a certificate with its key can't be used: "key values mismatch".
+
+    Args:
+        error: The error.
+    """
+    # OpenSSL has no reason where a file simply holds nothing of the kind.
+    if not error.reason:
+        return "one of the two isn't there in PEM format"
+    return error.reason.lower().replace("_", " ")

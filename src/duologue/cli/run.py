@@ -70,12 +70,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
         return CONSOLE_CONFLICT
     try:
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_serve(config, log))
     except (websocketd.CannotListen, ssl.SSLError, OSError) as error:
         log("fatal", "server", f"Can't start server: {error}")
         return CANNOT_LISTEN
     return 0
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    # Whoever we wait for runs on this machine, and needs the processor more than we to look.
+    return new_event_loop(busy_poll=0.0)
 
 
 async def _serve(config: websocketd.Config, log: websocketd.Log) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
+import os
 from typing import Any
 
 from duologue.app.application import App
+from duologue.app.logs import set_up_logging
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.cli import applications, certificates, targets, values
 from duologue.cli.failure import Failure
@@ -24,6 +25,7 @@ targets:
   chat              sends every text to everybody
   module:attribute  a handler: an async function that takes the connection;
                     an App, or any ASGI application (FastAPI, Starlette, ...)
+  a folder          its *_wsh.py handlers, as pywebsocket serves them
 """
 
 
@@ -40,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("target", metavar="TARGET", help="echo, chat or module:attribute")
+    parser.add_argument("target", metavar="TARGET", help="echo, chat, module:attribute or a folder")
     _add_place(parser)
     certificates.add_arguments(parser)
     parser.add_argument(
@@ -61,6 +63,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         choices=values.LOG_LEVELS,
         help="least severe log records to print on standard error (default: info; "
         "with --quiet: error)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="json for one JSON object a line (default: text)",
     )
     parser.add_argument(
         "--quiet", action="store_true", help="print the URL, errors and nothing else"
@@ -99,6 +107,13 @@ def run(arguments: argparse.Namespace) -> int:
         # Not earlier: nothing is to be printed before the URL.
         _set_up_log(arguments)
 
+    if _is_folder(arguments):
+        applications.refuse_arguments(arguments)
+        # Here, since it imports another package's exceptions where that is installed.
+        from duologue.cli.handlers import run_folder
+
+        run_folder(arguments, announce)
+        return 0
     if arguments.workers > 1:
         if arguments.target in ("echo", "chat"):
             applications.refuse_arguments(arguments)
@@ -137,8 +152,17 @@ def _check(arguments: argparse.Namespace) -> None:
         error("--uds, --fd and --host/--port exclude each other")
     if arguments.greeting is not None and arguments.target != "echo":
         error("--greeting is for the echo only")
-    if arguments.target not in ("echo", "chat") and not targets.is_target(arguments.target):
-        error(f"TARGET must be echo, chat or module:attribute, not {arguments.target!r}")
+    known = arguments.target in ("echo", "chat") or targets.is_target(arguments.target)
+    if not known and not _is_folder(arguments):
+        error(
+            "TARGET must be echo, chat or module:attribute, or a folder that is there, "
+            f"not {arguments.target!r}"
+        )
+
+
+def _is_folder(arguments: argparse.Namespace) -> bool:
+    # A folder of that name is ./echo.
+    return arguments.target not in ("echo", "chat") and os.path.isdir(arguments.target)
 
 
 def _application(arguments: argparse.Namespace) -> App | None:
@@ -177,9 +201,7 @@ def _only_application(arguments: argparse.Namespace) -> App:
 
 def _set_up_log(arguments: argparse.Namespace) -> None:
     level: str = arguments.log_level or ("error" if arguments.quiet else "info")
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    set_up_logging(level, arguments.log_format, "%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def _log(line: str) -> None:

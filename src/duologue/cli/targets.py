@@ -138,7 +138,10 @@ def _located(error: Exception) -> str:
 
 
 def _check(target: str, value: object) -> None:
-    wanted = "a handler is an 'async def' function that takes the connection, or an Endpoint"
+    wanted = (
+        "a handler is an 'async def' function that takes the connection, or an Endpoint; "
+        "an App or an ASGI application will do, too"
+    )
     if not callable(value):
         raise Failure(f"{target} is of type {type(value).__name__}, not a handler: {wanted}")
     if isinstance(value, type):

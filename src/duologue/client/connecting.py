@@ -20,6 +20,7 @@ from duologue.client.reconnect import Attempt, Reconnection, backoff
 from duologue.client.reconnect import process_exception as default_process_exception
 from duologue.client.redirects import check_target, find_target, same_origin, without_credentials
 from duologue.connection.connection import Connection
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
 from duologue.net.engine import Engine
 from duologue.protocol.handshake import build_request, generate_key
@@ -82,6 +83,8 @@ class connect:
             at which it resumes, ``None`` for no limit. Reading pauses at ``Limits.max_queue_bytes``
             too, unless this is ``None``.
         write_limit: octets waiting to be written above which ``send()`` waits; ``(high, low)``.
+        overflow: outbox policy: what happens to messages for a peer that takes too little; see
+            :data:`~duologue.connection.policies.Overflow`.
         logger: by default ``logging.getLogger("duologue.client")``.
         create_connection: subclass of :class:`ClientConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
@@ -135,6 +138,7 @@ class connect:
         max_size: MaxSizeOption = ...,
         max_queue: MaxSizeOption = ...,
         write_limit: MaxSizeOption = ...,
+        overflow: Overflow = "wait",
         logger: LoggerLike | None = None,
         create_connection: Callable[[Settings], ClientConnection] | None = None,
         limits: Limits = DEFAULT_LIMITS,
@@ -179,6 +183,7 @@ class connect:
             max_size=max_size,
             max_queue=max_queue,
             write_limit=write_limit,
+            overflow=overflow,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
@@ -338,9 +343,10 @@ class connect:
             return 0.0
         attempt = self._reconnection.lost(
             show(self.ws_uri),
-            str(connection.ending or connection.close_exc),
+            str(connection.why or connection.close_exc),
             lasted,
             connection.close_code,
+            connection.close_reason,
         )
         return self._wait_after("connection lost", attempt)
 

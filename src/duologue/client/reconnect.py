@@ -6,6 +6,7 @@ Nothing here waits or connects: :class:`Reconnection` is told what happened and 
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Generator
@@ -44,6 +45,11 @@ CLOSE_DELAYS: dict[int, tuple[float, float]] = {
 Those of 1012 are in its registration with IANA; 1013 says that the server has too much to do, for
 which nobody has named a time.
 """
+
+LEAVING = frozenset({CloseCode.GOING_AWAY, CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER})
+"""Close codes whose reason may say when to come back."""
+
+_ASKED = re.compile(r"retry after ([0-9]{1,9}(?:\.[0-9]{1,3})?) s")
 
 # Server errors that time may mend; 503 is also how servers say that they restart, and 429 that a
 # client has asked too often.
@@ -137,6 +143,19 @@ def retry_after(exc: Exception, now: float | None = None) -> float:
     return min(max(seconds, 0.0), RETRY_AFTER_MAX)
 
 
+def asked_delay(close_reason: str | None) -> float | None:
+    """Read how long a server asks to wait in its Close frame, as an ``App`` that ends does.
+
+    Args:
+        close_reason: such as ``retry after 2.7 s``.
+
+    Returns:
+        Seconds, at most :data:`RETRY_AFTER_MAX`; ``None`` if it says no such thing.
+    """
+    found = _ASKED.fullmatch(close_reason or "")
+    return None if found is None else min(float(found[1]), RETRY_AFTER_MAX)
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """What became of an attempt to have a connection.
@@ -197,13 +216,23 @@ class Reconnection:
         """A connection could not be made; return the attempt with the seconds to wait now."""
         return self._add(uri, explain(exc), None, retry_after(exc) + self._next_delay())
 
-    def lost(self, uri: str, reason: str, lasted: float, close_code: int | None) -> Attempt:
+    def lost(
+        self,
+        uri: str,
+        reason: str,
+        lasted: float,
+        close_code: int | None,
+        close_reason: str | None = None,
+    ) -> Attempt:
         """A connection was ended by the peer or the network; return the attempt."""
         if lasted >= STABLE_PERIOD:
             self.begin_anew()
         delay = self._next_delay()
+        asked = asked_delay(close_reason) if close_code in LEAVING else None
+        if asked is not None:
+            delay += asked
         # A program's own delays are what it wants.
-        if self._make_delays is backoff and close_code in CLOSE_DELAYS:
+        elif self._make_delays is backoff and close_code in CLOSE_DELAYS:
             delay = max(delay, random.uniform(*CLOSE_DELAYS[close_code]))
         return self._add(uri, reason, lasted, delay)
 

@@ -20,6 +20,7 @@ from duologue.client.connecting import unix_uri
 from duologue.client.reaching import ProxyOption
 from duologue.client.reconnect import Reconnection, backoff
 from duologue.client.reconnect import process_exception as default_process_exception
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings
 from duologue.connection.threads import Connection
 from duologue.net.engine import Engine
@@ -178,6 +179,7 @@ def connect(
     max_size: MaxSizeOption = ...,
     max_queue: MaxSizeOption = ...,
     write_limit: MaxSizeOption = ...,
+    overflow: Overflow = "wait",
     logger: LoggerLike | None = None,
     create_connection: Callable[[Settings], ClientConnection] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -222,6 +224,8 @@ def connect(
             at which it resumes, ``None`` for no limit. Reading pauses at ``Limits.max_queue_bytes``
             too, unless this is ``None``.
         write_limit: octets waiting to be written above which ``send()`` waits; ``(high, low)``.
+        overflow: outbox policy: what happens to messages for a peer that takes too little; see
+            :data:`~duologue.connection.policies.Overflow`.
         logger: by default ``logging.getLogger("duologue.client")``.
         create_connection: subclass of ``ClientConnection``, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
@@ -271,6 +275,7 @@ def connect(
         max_size=max_size,
         max_queue=max_queue,
         write_limit=write_limit,
+        overflow=overflow,
         logger=logger,
         create_connection=create_connection,
         limits=limits,

@@ -22,6 +22,7 @@ from duologue.base.exceptions import TooManySubscriptions
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import DataLike, LoggerLike
 from duologue.connection.connection import Connection
+from duologue.connection.policies import Overflow
 from duologue.hub.backplanes.interface import Backplane
 from duologue.hub.members import Entrance, Member
 from duologue.hub.message import Message, prepare
@@ -200,6 +201,8 @@ class Hub:
         *,
         exclude: Connection | None = None,
         text: bool | None = None,
+        key: str | None = None,
+        overflow: Overflow | None = None,
         local: bool = False,
     ) -> Message:
         """Send a message to everybody who is subscribed to a topic.
@@ -213,6 +216,11 @@ class Hub:
             exclude: a connection of this process that does not get it, such as the one that it
                 came from.
             text: ``True`` to send bytes as text, ``False`` to send str as binary.
+            key: for subscribers that take too little, only the newest message of each key in this
+                topic is kept.
+            overflow: what happens to it where a subscriber takes too little, by default what the
+                subscriber's connection has chosen; see
+                :data:`~duologue.connection.policies.Overflow`.
             local: ``True`` to reach subscribers of this process only. Such a message is sent at
                 once and has a position of its own.
 
@@ -221,12 +229,13 @@ class Hub:
             for each later one. Without a backplane it does not suspend.
 
         Raises:
-            TypeError: If ``topic`` or ``message`` has another type.
-            ValueError: If ``topic`` is no name, or ``message`` a str that has no UTF-8 form.
+            TypeError: If ``topic``, ``message`` or ``key`` has another type.
+            ValueError: If ``topic`` is no name, ``overflow`` no policy, ``key``
+                longer than 1024 octets, or ``message`` a str that has no UTF-8 form.
             BackplaneError: When awaited, if the other processes could not be told.
         """
         name = check_name(topic, self.limits.max_topic)
-        published = Message(name, prepare(message, text), exclude)
+        published = Message(name, prepare(message, text, name, key, overflow), exclude)
         if self.backplane is None or local:
             published.settle(self._positions.take(name))
             self.deliver(published)
@@ -313,6 +322,11 @@ class Hub:
     def _tell(self, words: bytes, peer: str | None) -> None:
         if self.backplane is not None:
             self.backplane.tell(words, peer)
+
+    @property
+    def topic_count(self) -> int:
+        """How many topics have a subscriber in this process."""
+        return len(self._topics)
 
     # -- what the backplane calls
 

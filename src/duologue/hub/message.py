@@ -12,7 +12,11 @@ from typing import Any
 from duologue.base.types import DataLike
 from duologue.base.vocabulary import Opcode
 from duologue.connection.connection import Connection
+from duologue.connection.policies import Overflow, number_of
 from duologue.connection.prepared import Prepared
+
+MAX_KEY = 1024
+"""Octets of a key that goes with a published message."""
 
 
 class Message:
@@ -79,19 +83,38 @@ class Message:
         return self.position
 
 
-def prepare(message: DataLike, text: bool | None) -> Prepared:
+def prepare(
+    message: DataLike,
+    text: bool | None,
+    topic: str | None = None,
+    key: str | None = None,
+    overflow: Overflow | None = None,
+) -> Prepared:
     """Return the prepared form of what an application publishes.
 
     Args:
         message: str for a text message, bytes-like for a binary one.
         text: ``True`` to send bytes as text, ``False`` to send str as binary.
+        topic: where it is published.
+        key: of which it is the newest message there.
+        overflow: outbox policy; by default that of each connection.
 
     Raises:
-        TypeError: If ``message`` has another type.
+        TypeError: If ``message`` or ``key`` has another type.
+        ValueError: If there is no such policy, or the key is too long.
         UnicodeEncodeError: If it is a str that has no UTF-8 form.
     """
+    if not isinstance(key, str | None):
+        raise TypeError(f"a key must be str, not {key!r}")
+    if key is not None and len(key.encode()) > MAX_KEY:
+        raise ValueError(f"a key of {len(key.encode())} octets is longer than {MAX_KEY}")
+    policy = -1 if overflow is None else number_of(overflow)
+    # Keys of different topics have nothing to do with each other.
+    own = None if key is None else (topic, key)
     if isinstance(message, str):
-        return Prepared(Opcode.BINARY if text is False else Opcode.TEXT, message.encode())
+        opcode = Opcode.BINARY if text is False else Opcode.TEXT
+        return Prepared(opcode, message.encode(), policy, own, (topic,))
     if isinstance(message, bytes | bytearray | memoryview):
-        return Prepared(Opcode.TEXT if text else Opcode.BINARY, bytes(message))
+        opcode = Opcode.TEXT if text else Opcode.BINARY
+        return Prepared(opcode, bytes(message), policy, own, (topic,))
     raise TypeError(f"a message must be str or bytes, not {message!r}")

@@ -15,6 +15,8 @@ Invariants:
   `MAX_SKIPPED` octets, else nothing follows the answer.
 - After a refusal, an answer with `Connection: close`, an HTTP/1.0 request or an upgrade, no further
   request is parsed, because where it would begin is no longer certain.
+- A head that arrives by itself, with the same octets as the one before it, was judged then and is
+  only split again: clients that keep a connection alive repeat themselves.
 - Every answer says where it ends: `Content-Length`, or no body by definition.
 
 Sources: RFC 9112 §6 (bodies), §9.3 (persistence), §9.3.2 (pipelining); RFC 9110 §6.6.1 (Date), §8.6
@@ -23,8 +25,6 @@ Sources: RFC 9112 §6 (bodies), §9.3 (persistence), §9.3.2 (pipelining); RFC 9
 
 from __future__ import annotations
 
-import dataclasses
-
 from duologue.base.exceptions import InvalidHandshake, InvalidMessage
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.protocol.incoming import IncomingBody
@@ -32,7 +32,7 @@ from duologue.protocol.outgoing import OutgoingBody
 from duologue.protocol.reply import http_date, rejection
 from duologue.wire.grammar import parse_connection
 from duologue.wire.headers import Headers
-from duologue.wire.http11 import Request, RequestParser, Response
+from duologue.wire.http11 import Request, RequestParser, Response, read_request
 
 __all__ = ["ServerExchange"]
 
@@ -40,9 +40,10 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 def _closes(headers: Headers) -> bool:
-    options = [
-        option for line in headers.get_all("Connection") for option in parse_connection(line)
-    ]
+    lines = headers.get_all("Connection")
+    if not lines:
+        return False
+    options = [option for line in lines for option in parse_connection(line)]
     return any(option.lower() == "close" for option in options)
 
 
@@ -69,7 +70,9 @@ class ServerExchange:
         self._streaming = streaming
         self._outgoing: OutgoingBody | None = None
         self._pending = b""
+        # Octets of the last head, and its body's framing: chunked, and length.
         self._head = b""
+        self._framing = (False, 0)
         self._parser: RequestParser | None = None
         self._body: IncomingBody | None = None
         self._incoming: Request | None = None
@@ -268,23 +271,31 @@ class ServerExchange:
     def _read_head(self) -> None:
         if not self._pending:
             return
-        if self._parser is None:
-            self._parser = RequestParser(self._limits)
         data, self._pending = self._pending, b""
-        request = self._parser.feed(data)
+        if self._parser is None and data == self._head:
+            # Clients repeat themselves, and this was judged already.
+            request: Request | None = read_request(data)
+        else:
+            request = self._parse(data)
         if request is None:
             return
-        parser, self._parser = self._parser, None
-        self._pending = parser.rest
-        self._head = parser.head
-        self._body = IncomingBody(
-            self._limits, chunked=parser.chunked, length=parser.content_length
-        )
+        chunked, length = self._framing
+        self._body = IncomingBody(self._limits, chunked=chunked, length=length)
         self._incoming = request
         # HTTP/1.0 persistence is left out, since proxies get it wrong (RFC 9112 §9.3).
         self._last = request.protocol != "HTTP/1.1" or _closes(request.headers)
         expectations = request.headers.get_all("Expect")
         self._expects = any(value.strip().lower() == "100-continue" for value in expectations)
+
+    def _parse(self, data: bytes) -> Request | None:
+        if self._parser is None:
+            self._parser = RequestParser(self._limits)
+        request = self._parser.feed(data)
+        if request is not None:
+            parser, self._parser = self._parser, None
+            self._pending, self._head = parser.rest, parser.head
+            self._framing = parser.chunked, parser.content_length
+        return request
 
     def _check_eof(self) -> None:
         if self._parser is not None:
@@ -324,7 +335,7 @@ class ServerExchange:
         if response.status_code != 101:
             body = _frame_body(response, headers, head_only)
             self._decide_to_go_on(headers)
-        octets = dataclasses.replace(response, headers=headers, body=body).serialize()
+        octets = _serialize(response, headers, body)
         if response.status_code == 101:
             self._unanswered = None
             self._upgraded, self._open = True, False
@@ -389,7 +400,7 @@ class ServerExchange:
         self._last = self._last or outgoing.endless
         first = outgoing.part(bytes(response.body))
         self._decide_to_go_on(headers)
-        octets = dataclasses.replace(response, headers=headers, body=first).serialize()
+        octets = _serialize(response, headers, first)
         self._outgoing = outgoing
         return octets
 
@@ -431,6 +442,10 @@ class ServerExchange:
         """
         self._open = False
         return self.respond(self._unanswered, rejection(exc))
+
+
+def _serialize(response: Response, headers: Headers, body: bytes) -> bytes:
+    return Response(response.status_code, response.reason_phrase, headers, body).serialize()
 
 
 def _frame_body(response: Response, headers: Headers, head_only: bool) -> bytes:

@@ -62,6 +62,8 @@ class IncomingBody:
             ValueError: If it is malformed.
         """
         if self._reader is None:
+            if self.complete:
+                return b"", data
             self._reader = self._new_reader(max_body)
         reader = self._reader
         if reader.complete:
@@ -72,7 +74,9 @@ class IncomingBody:
         return part, rest
 
     def _new_reader(self, max_body: int | None) -> Body:
-        limits = dataclasses.replace(self._limits, max_body=max_body)
+        limits = self._limits
+        if max_body != limits.max_body:
+            limits = dataclasses.replace(limits, max_body=max_body)
         if self._chunked:
             return ChunkedBody(limits)
         return SizedBody(self._length, limits)

@@ -35,6 +35,7 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy
 
+from duologue.base.traffic cimport counted
 from duologue.wire.octets cimport draw_masking_key, mask_octets, read_utf8, write_head
 
 from duologue.base.exceptions import (
@@ -1078,6 +1079,7 @@ cdef class Machine:
                 payload = bytes(payload)
         if fin:
             first |= FIN
+            counted.messages_sent += 1
         if self.debugging:
             self.log_frame(">", first, payload)
         if self.foreign:
@@ -1090,7 +1092,9 @@ cdef class Machine:
                     not fin or PyBytes_GET_SIZE(payload) >= self.deflate.threshold
                 )
             if self.sending_deflated:
+                counted.uncompressed += PyBytes_GET_SIZE(payload)
                 payload = self.deflate.compress_message(payload, fin)
+                counted.compressed += PyBytes_GET_SIZE(payload)
                 if opcode != CONT_:
                     first |= RSV1
         if isinstance(payload, str):

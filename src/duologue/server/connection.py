@@ -63,6 +63,12 @@ class ServerConnection(Connection, JSONMessages):
             response: head of the 101, as it was sent.
         """
 
+    def cancel_handler(self) -> None:
+        """Cancel the handler's task."""
+        task = self.server.all_connections.get(self)
+        if task is not None:
+            task.cancel(f"the peer is gone: {self.why}")
+
     def respond(self, status: StatusLike, text: str) -> Response:
         """Build a plain-text answer for ``process_request`` or ``process_response`` to return.
 

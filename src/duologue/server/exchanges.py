@@ -19,6 +19,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from duologue.base.exceptions import InvalidHeader
 from duologue.base.types import StatusLike, Subprotocol
 from duologue.connection.connection import Callbacks
 from duologue.connection.endpoint import Endpoint
@@ -26,7 +27,7 @@ from duologue.protocol.handshake import Origins
 from duologue.server.connection import ServerConnection
 from duologue.server.terms import ConnectionOptions
 from duologue.wire.grammar import parse_connection, parse_upgrade
-from duologue.wire.headers import HeadersLike
+from duologue.wire.headers import Headers, HeadersLike
 from duologue.wire.http11 import Request, Response
 
 Address = tuple[str, int | None]
@@ -180,6 +181,8 @@ class HTTPExchange(ABC):
 def asks_upgrade(request: Request) -> bool:
     """Whether a request is meant as the opening handshake of a WebSocket, valid or not."""
     headers = request.headers
+    if "Upgrade" not in headers:
+        return False
     try:
         return any(
             option.lower() == "upgrade"
@@ -201,6 +204,19 @@ def phrase(status: StatusLike) -> str:
         return http.HTTPStatus(status).phrase
     except ValueError:
         return ""
+
+
+def own_headers(headers: HeadersLike) -> Headers:
+    """Make header fields of what our application gave.
+
+    Raises:
+        ValueError: If one can't be sent: the client, whom an
+            :exc:`~duologue.exceptions.InvalidHeader` would blame, has no part in that.
+    """
+    try:
+        return Headers(headers)
+    except InvalidHeader as exc:
+        raise ValueError(str(exc)) from exc
 
 
 def check_offered(subprotocol: str | None, offered: Sequence[str]) -> Subprotocol | None:

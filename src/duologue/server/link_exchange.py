@@ -34,11 +34,18 @@ from duologue.protocol.handshake import (
     respond,
 )
 from duologue.server.connection import ServerConnection
-from duologue.server.exchanges import Address, RequestHandler, asks_upgrade, check_offered, phrase
+from duologue.server.exchanges import (
+    Address,
+    RequestHandler,
+    asks_upgrade,
+    check_offered,
+    own_headers,
+    phrase,
+)
 from duologue.server.handling import HandledExchange
 from duologue.server.opening import Opening
 from duologue.server.terms import ConnectionOptions
-from duologue.wire.headers import Headers, HeadersLike
+from duologue.wire.headers import HeadersLike
 from duologue.wire.http11 import Request, Response
 
 MIN_BODY_RATE: Final = 500
@@ -113,17 +120,17 @@ class LinkExchange(HandledExchange):
     @_once
     def scheme(self) -> str:
         """Whether TLS carries the link."""
-        return "http" if self.link.get_extra_info("ssl_object") is None else "https"
+        return self._opening.facts[0]
 
     @_once
     def client(self) -> Address | None:
         """The peer's address."""
-        return _address(self.link.get_extra_info("peername"))
+        return self._opening.facts[1]
 
     @_once
     def server(self) -> Address | None:
         """Our address; of a Unix socket its path."""
-        return _address(self.link.get_extra_info("sockname"))
+        return self._opening.facts[2]
 
     @_once
     def disconnected(self) -> asyncio.Future[None]:
@@ -261,7 +268,7 @@ class LinkExchange(HandledExchange):
         """See :meth:`HTTPExchange.begin`."""
         self._expect_no_answer()
         response = Response(
-            int(status), phrase(status) if reason is None else reason, Headers(headers)
+            int(status), phrase(status) if reason is None else reason, own_headers(headers)
         )
         self._opening.name_server(response)
         octets = self._opening.http.begin(self.request, response)
@@ -351,22 +358,32 @@ class LinkExchange(HandledExchange):
             raise TypeError(f"options beside terms: {', '.join(options)}")
         connection = (create_connection or ServerConnection)(terms.settings, self._server)
         response = self._switching(connection, terms, subprotocol, origins)
-        for name, value in Headers(headers).raw_items():
+        for name, value in own_headers(headers).raw_items():
             if name.lower() in _RESERVED:
                 raise ValueError(f"{name} is set by the handshake itself")
             if name.lower() == "date":
                 del response.headers["Date"]
             response.headers[name] = value
         self._opening.name_server(response)
-        octets = self._opening.http.respond(self.request, response)
-        self._answered = self._finished = True
         # So that who prepares it can ask for addresses.
-        connection.attend(self._opening.link)
+        connection.attend(self.link)
+        if user_data is not None:
+            connection.user_data = user_data
         if gone is not None:
             connection.gone = gone
-        if prepare is not None:
-            prepare(connection)
-        self._open(connection, octets, user_data, endpoint)
+        try:
+            # Before the answer: what fails here is answered with 500.
+            if prepare is not None:
+                prepare(connection)
+            octets = self._opening.http.respond(self.request, response)
+            self._answered = self._finished = True
+            self._opening.switch(connection, octets)
+        except BaseException as exc:
+            connection.abandon(exc if isinstance(exc, Exception) else None)
+            if self._answered:
+                self.abort()
+            raise
+        self._open(connection, endpoint)
         return connection
 
     def _switching(
@@ -393,17 +410,12 @@ class LinkExchange(HandledExchange):
     def _open(
         self,
         connection: ServerConnection,
-        octets: bytes,
-        user_data: Any,
         endpoint: Endpoint | Callbacks | None,
     ) -> None:
-        if user_data is not None:
-            connection.user_data = user_data
         self._connection = connection
         if isinstance(endpoint, Endpoint):
             endpoint = Callbacks(endpoint, Endpoint)
         self._endpoint = endpoint is not None
-        self._opening.switch(connection, octets)
         self._server.reception.adopt(
             connection,
             self.link,
@@ -411,10 +423,3 @@ class LinkExchange(HandledExchange):
             endpoint,
             None if endpoint is not None else self._task,
         )
-
-
-def _address(name: Any) -> Address | None:
-    """What ``getpeername`` and ``getsockname`` tell, as ASGI has it."""
-    if isinstance(name, tuple) and len(name) >= 2:
-        return str(name[0]), int(name[1])
-    return (str(name), None) if isinstance(name, str) and name else None

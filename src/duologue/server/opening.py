@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from duologue.base.exceptions import InvalidHandshake
 from duologue.base.limits import Limits
@@ -39,6 +39,9 @@ ProcessResponse = Callable[
     [ServerConnection, Request, Response], Awaitable[Response | None] | Response | None
 ]
 SelectSubprotocol = Callable[[ServerConnection, Sequence[Subprotocol]], Subprotocol | None]
+
+Address = tuple[str, int | None]
+Facts = tuple[str, Address | None, Address | None]
 
 SERVER_ERROR = "Failed to open a WebSocket connection.\nSee server log for more information.\n"
 
@@ -118,6 +121,7 @@ class Opening:
         self._unsent = 0
         self._answered = 0
         self._ended = False
+        self._facts: Facts | None = None
         if deadline is not None:
             self._timer.set(deadline)
 
@@ -128,6 +132,15 @@ class Opening:
             self._timer.clear()
         else:
             self._timer.set(self.loop.time() + seconds)
+
+    @property
+    def facts(self) -> Facts:
+        """Scheme, the peer's address and ours, which are the same for all requests."""
+        if self._facts is None:
+            tell = self.link.get_extra_info
+            scheme = "http" if tell("ssl_object") is None else "https"
+            self._facts = scheme, _address(tell("peername")), _address(tell("sockname"))
+        return self._facts
 
     # -- the link's calls
 
@@ -279,3 +292,10 @@ class Opening:
         self.link.write_octets(octets)
         self.link.write_eof()
         self.set_deadline(self.options.limits.close_timeout)
+
+
+def _address(name: Any) -> Address | None:
+    """What ``getpeername`` and ``getsockname`` tell, as ASGI has it; the path of a Unix socket."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(name[0]), int(name[1])
+    return (str(name), None) if isinstance(name, str) and name else None

@@ -204,6 +204,8 @@ cdef class Reception:
         self.all_connections[connection] = task
         if callbacks is not None:
             connection.serve_endpoint(callbacks, self.forget)
+        elif connection.settings.cancel_on_disconnect:
+            connection.cancellable = True
         if self.logger.isEnabledFor(INFO):
             connection.log().info("connection open")
         connection.open(link, rest)

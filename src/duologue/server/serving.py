@@ -15,6 +15,7 @@ from duologue.base.vocabulary import CloseCode, State
 from duologue.connection.connection import Callbacks
 from duologue.connection.ending import Cause
 from duologue.connection.endpoint import Endpoint
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings, choose
 from duologue.net.asyncio_link import AsyncioLink
 from duologue.net.engine import Engine, use_epoll
@@ -105,6 +106,7 @@ class Server:
 
     async def handler_ended(self, connection: ServerConnection, exc: BaseException | None) -> None:
         """Close a connection whose handler has returned or raised ``exc``; ends its task."""
+        connection.scope_ended()
         try:
             if isinstance(exc, ConnectionClosed) and connection.state is not State.OPEN:
                 # Of this connection it is how handlers usually end; of another one it is a failure.
@@ -288,6 +290,8 @@ def serve(
     max_size: MaxSizeOption = ...,
     max_queue: MaxSizeOption = ...,
     write_limit: MaxSizeOption = ...,
+    overflow: Overflow = "wait",
+    cancel_on_disconnect: bool = False,
     logger: LoggerLike | None = None,
     create_connection: Callable[[Settings, Server], ServerConnection] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -330,6 +334,11 @@ def serve(
             at which it resumes, ``None`` for no limit. Reading pauses at ``Limits.max_queue_bytes``
             too, unless this is ``None``.
         write_limit: octets waiting to be written above which ``send()`` waits; ``(high, low)``.
+        overflow: outbox policy: what happens to messages for a peer that takes too little; see
+            :data:`~duologue.connection.policies.Overflow`.
+        cancel_on_disconnect: whether a handler that doesn't notice is cancelled when its peer is
+            gone: at once, or after ``close_timeout`` if it was told, by ``recv()`` say, or has
+            messages left to receive. By default not, as in `websockets`; an ``App`` does.
         logger: by default ``logging.getLogger("duologue.server")``.
         create_connection: subclass of :class:`ServerConnection`, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
@@ -359,6 +368,8 @@ def serve(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
         close_timeout=close_timeout,
+        overflow=overflow,
+        cancel_on_disconnect=cancel_on_disconnect,
         logger=logger,
     )
     settings, logger = terms.settings, terms.settings.logger

@@ -14,6 +14,7 @@ from typing import Self
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import LoggerLike
 from duologue.base.vocabulary import Side
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings
 from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.permessage_deflate import enable_server_permessage_deflate
@@ -44,6 +45,8 @@ class ConnectionOptions:
         ping_interval: SecondsOption = ...,
         ping_timeout: SecondsOption = ...,
         close_timeout: SecondsOption = ...,
+        overflow: Overflow = "wait",
+        cancel_on_disconnect: bool = False,
         logger: LoggerLike | None = None,
     ) -> Self:
         """Check options as :func:`~duologue.serve` takes them; it says what each means.
@@ -67,6 +70,8 @@ class ConnectionOptions:
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             close_timeout=close_timeout,
+            overflow=overflow,
+            cancel_on_disconnect=cancel_on_disconnect,
             logger=logger or logging.getLogger("duologue.server"),
         )
         return cls(settings, extensions)

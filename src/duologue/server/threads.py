@@ -25,6 +25,7 @@ from duologue.base.types import LoggerLike, Origin, PathLike, StatusLike, Subpro
 from duologue.base.vocabulary import CloseCode, State
 from duologue.connection.ending import Cause
 from duologue.connection.endpoint import Endpoint
+from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings
 from duologue.connection.threads import Connection
 from duologue.net.engine import Engine
@@ -367,6 +368,7 @@ def serve(
     max_size: MaxSizeOption = ...,
     max_queue: MaxSizeOption = ...,
     write_limit: MaxSizeOption = ...,
+    overflow: Overflow = "wait",
     logger: LoggerLike | None = None,
     create_connection: Callable[[Settings, Server], ServerConnection] | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -411,6 +413,8 @@ def serve(
             at which it resumes, ``None`` for no limit. Reading pauses at ``Limits.max_queue_bytes``
             too, unless this is ``None``.
         write_limit: octets waiting to be written above which ``send()`` waits; ``(high, low)``.
+        overflow: outbox policy: what happens to messages for a peer that takes too little; see
+            :data:`~duologue.connection.policies.Overflow`.
         logger: by default ``logging.getLogger("duologue.server")``.
         create_connection: subclass of ``ServerConnection``, or a function that makes one.
         limits: every bound: those that have no option of their own, and the defaults (``...``) of
@@ -461,6 +465,7 @@ def serve(
                 max_size=max_size,
                 max_queue=max_queue,
                 write_limit=write_limit,
+                overflow=overflow,
                 logger=server.logger,
                 create_connection=lambda settings, _: make(settings, server),  # type: ignore
                 limits=limits,

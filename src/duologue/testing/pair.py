@@ -25,7 +25,7 @@ from duologue.wire.uri import WebSocketURI
 from .loop import SimulatedLoop
 from .network import SimulatedNetwork
 
-__all__ = ["pair"]
+__all__ = ["Connecting", "pair"]
 
 
 class _Reaching(Reaching):
@@ -42,7 +42,7 @@ class _Reaching(Reaching):
         return link
 
 
-class _Connect(connect):
+class Connecting(connect):
     """``connect()`` over a simulated network."""
 
     def __init__(self, network: SimulatedNetwork, uri: str, **options: Any) -> None:
@@ -86,7 +86,7 @@ async def pair(
         loop = asyncio.get_running_loop()
         own = loop.network if isinstance(loop, SimulatedLoop) else None
         network = own if isinstance(own, SimulatedNetwork) else SimulatedNetwork()
-    opening = _Connect(network, uri, **(both | (client or {})))
+    opening = Connecting(network, uri, **(both | (client or {})))
     if opening.ws_uri.secure:
         raise ValueError(f"a pair in memory has no TLS: {uri!r} must begin with ws://")
     accepted: asyncio.Queue[ServerConnection] = asyncio.Queue()

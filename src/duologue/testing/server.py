@@ -60,8 +60,14 @@ class SimulatedSocket:
         """Remember an option, to no other effect."""
         self._options[level, option] = value
 
-    def getsockopt(self, level: int, option: int) -> int:
-        """Return an option that was set, else 0."""
+    def getsockopt(self, level: int, option: int, length: int = 0) -> int:
+        """Return an option that was set, else 0.
+
+        Raises:
+            OSError: octets are asked for (``length``), which no option here has.
+        """
+        if length:
+            raise OSError(errno.ENOPROTOOPT, "Protocol not available")
         return self._options.get((level, option), 0)
 
 

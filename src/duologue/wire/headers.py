@@ -164,13 +164,19 @@ class Headers(MutableMapping[str, str]):
             InvalidHeaderFormat: If a name is not a token.
             InvalidHeaderValue: If a value cannot be sent.
         """
+        if len(args) == 1 and not kwargs and args[0].__class__ is list:
+            # What super() would do, without its asking what kind of thing this is.
+            for name, value in args[0]:
+                self[name] = value
+            return
         # The mapping view of Headers fails on repeated names; its pairs do not.
         pairs = [arg.raw_items() if isinstance(arg, Headers) else arg for arg in args]
         super().update(*pairs, **kwargs)
 
     def get_all(self, key: str) -> list[str]:
         """Return a new list of all values of a field in their order, empty if it is missing."""
-        return self._dict.get(key.lower(), []).copy()
+        values = self._dict.get(key.lower())
+        return [] if values is None else values.copy()
 
     def raw_items(self) -> Iterator[tuple[str, str]]:
         """Iterate over all (name, value) pairs as they came, in order and in their own case."""

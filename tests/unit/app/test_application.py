@@ -734,3 +734,17 @@ async def test_its_own_logger(visiting: Any, caplog: pytest.LogCaptureFixture) -
     async with visiting(app) as site, site.connect():
         pass
     assert "mine" in {record.name for record in caplog.records}
+
+
+async def test_an_answer_that_cannot_be_sent_is_no_fault_of_the_client(
+    visiting: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+
+    @app.get("/")
+    async def index(request: Any) -> Response:
+        return Response("", headers={"X-A": "a\nb"})
+
+    async with visiting(app) as visitor:
+        assert (await visitor.ask("GET", "/")).status_code == 500
+    assert "invalid X-A header" in caplog.text

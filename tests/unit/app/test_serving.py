@@ -110,6 +110,8 @@ async def test_sockets_of_systemd(visiting: Any, monkeypatch: pytest.MonkeyPatch
         {"ssl_ca_certs": "/x"},
         {"ssl_certfile": "/x", "ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)},
         {"forwarded_allow_ips": "proxy"},
+        {"ssl_optional": True},
+        {"ssl_optional": True, "ssl": ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), "engine": "asyncio"},
         {"proxy_protocol": True, "engine": "asyncio"},
         {"proxy_protocol": True, "proxy_allow_ips": "proxy"},
     ],
@@ -126,6 +128,34 @@ async def test_unknown_options() -> None:
 
 
 # TLS
+
+
+async def test_a_port_with_and_without_tls(visiting: Any, tmp_path: Path) -> None:
+    options = {**issue(tmp_path), "ssl_optional": True}
+    async with visiting(telling(), **options) as site:
+        assert (await who(site))[1] == "http"
+        async with site.link(ssl=client_context(), server_hostname="127.0.0.1") as link:
+            link.write(head("GET", "/who"))
+            assert json.loads((await link.answer()).body)[1] == "https"
+        async with site.connect("/who") as ws:
+            assert (await ws.recv_json())[0] == "127.0.0.1"
+        url = f"wss://127.0.0.1:{site.port}/who"
+        async with duologue.connect(url, ssl=client_context()) as ws:
+            assert (await ws.recv_json())[0] == "127.0.0.1"
+
+
+async def test_a_port_with_and_without_tls_behind_the_proxy_protocol(
+    visiting: Any, tmp_path: Path
+) -> None:
+    options = {**issue(tmp_path), "ssl_optional": True, "proxy_protocol": True}
+    async with visiting(telling(), **options, proxy_headers=False) as site:
+        assert (await who(site, before=FIRST))[:2] == [["192.0.2.1", 4711], "http"]
+        async with site.link() as link:
+            link.write(FIRST)
+            await link.writer.start_tls(client_context(), server_hostname="127.0.0.1")
+            link.write(head("GET", "/who"))
+            answer = json.loads((await link.answer()).body)
+        assert answer[:2] == [["192.0.2.1", 4711], "https"]
 
 
 async def test_tls_and_a_renewed_certificate(visiting: Any, tmp_path: Path) -> None:

@@ -36,13 +36,13 @@ async def test_the_scope() -> None:
         scopes.append(scope)
         await answering(START, body())(scope, receive, send)
 
-    async with serving(app, root_path="/root") as served:
+    async with serving(app, root_path="/app") as served:
         await served.get("/a%20b/%C3%A9?q=%20", **{"X-B": "1"})
         (scope,) = scopes
-        assert scope["path"] == "/root/a b/é"
-        assert scope["raw_path"] == b"/root/a%20b/%C3%A9"
+        assert scope["path"] == "/app/a b/é"
+        assert scope["raw_path"] == b"/app/a%20b/%C3%A9"
         assert scope["query_string"] == b"q=%20"
-        assert scope["root_path"] == "/root"
+        assert scope["root_path"] == "/app"
         assert (scope["method"], scope["scheme"], scope["http_version"]) == ("GET", "http", "1.1")
         assert (b"x-b", b"1") in scope["headers"]
         assert scope["server"] == served.address

@@ -14,7 +14,8 @@ def test_the_public_name() -> None:
 def test_a_snapshot_has_names_and_whole_numbers() -> None:
     now = accounts()
     assert Accounts._fields == (
-        "octets", "connections", "links", "listeners", "codecs", "holding", "shed"
+        "octets", "connections", "links", "listeners", "codecs", "holding", "shed",
+        "dropped_newest", "dropped_oldest", "dropped_replaced", "dropped_unsent",
     )  # fmt: skip
     assert all(isinstance(value, int) and value >= 0 for value in now)
 

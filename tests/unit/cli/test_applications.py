@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import http.client
+import json
 import os
 import socket
 import struct
@@ -67,6 +68,17 @@ def test_an_app(start, module):
     assert get(server, "/who", forwarded) == b'["192.0.2.1","https"]'
 
 
+def test_structured_logs_and_metrics(start, module):
+    arguments = ["--log-format", "json", "--metrics", "0", "--drain-timeout", "none"]
+    server = start("serve", "applications:app", "--port", "0", *arguments, cwd=module, merged=True)
+    assert get(server, "/who")
+    code, output, _ = server.stop()
+    assert code == 0
+    records = [json.loads(line) for line in output.splitlines()]
+    assert {record["level"] for record in records} == {"info"}
+    assert "HTTP response sent (200 OK)" in {record["message"] for record in records}
+
+
 def test_an_app_behind_the_proxy_protocol(start, module):
     arguments = ["--proxy-protocol", "--no-proxy-headers", "--proxy-allow-ips", "127.0.0.0/8"]
     server = start("serve", "applications:app", "--port", "0", *arguments, cwd=module)
@@ -97,6 +109,10 @@ def test_an_asgi_application(start, module):
         ("applications:app", ["--max-size", "5"], b"for the App to set"),
         ("applications:app", ["--forwarded-allow-ips", "x"], b"neither an IP address"),
         ("applications:app", ["--ssl-certfile", "none.pem"], b"cannot read none.pem"),
+        ("echo", ["--workers", "2"], b"--workers is for applications only"),
+        ("echo", ["--metrics", "9000"], b"--metrics is for applications only"),
+        ("applications:app", ["--workers", "2", "--max-size", "5"], b"for the App to set"),
+        ("applications:app", ["--metrics", "x"], b"metrics must be a port or 'host:port'"),
     ],
 )
 def test_what_does_not_go_together(run, module, target, arguments, complaint):

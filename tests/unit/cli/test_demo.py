@@ -67,6 +67,13 @@ def test_tls(start, certificate):
     with connect(f"wss://127.0.0.1:{demo.port}/echo", ssl=context) as echo:
         echo.send("through TLS")
         assert echo.recv(timeout=10) == "through TLS"
+    with connect(f"ws://127.0.0.1:{demo.port}/echo") as echo:
+        echo.send("without")
+        assert echo.recv(timeout=10) == "without"
+    plain = http.client.HTTPConnection("127.0.0.1", demo.port)
+    with contextlib.closing(plain):
+        plain.request("GET", "/schemes")
+        assert plain.getresponse().read() == b'["ws","wss"]'
 
 
 def test_a_key_without_certificate(run, certificate):

@@ -333,7 +333,11 @@ class TestTLS:
             (missing, None, f"cannot read {missing}: "),
             (certificate.chain, missing, f"cannot read {missing}: "),
             (certificate.key, certificate.key, f"cannot use {certificate.key} with "),
-            (certificate.chain, None, f"cannot use {certificate.chain} as certificate and"),
+            (
+                certificate.chain,
+                None,
+                f"cannot use {certificate.chain} as certificate and private key: one of the two",
+            ),
             (certificate.chain, str(encrypted), f"the private key in {encrypted} is encrypted"),
         ]:
             keys = [] if keyfile is None else ["--ssl-keyfile", keyfile]

@@ -428,3 +428,23 @@ def test_codes_are_waited_for_no_shorter_than_the_delays(monkeypatch: pytest.Mon
     monkeypatch.setattr(reconnect, "CLOSE_DELAYS", {})
     again = Reconnection(backoff)
     assert (again.lost(URI, "", 0.0, 1012).delay or 0) <= 0.5
+
+
+@pytest.mark.parametrize(
+    ("reason", "asked"),
+    [
+        ("retry after 2.7 s", 2.7),
+        ("retry after 9 s", 9.0),
+        ("retry after 999999999 s", RETRY_AFTER_MAX),
+        ("retry after -1 s", None),
+        ("please retry after 1 s", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_what_a_server_asks_for_when_it_leaves(reason: str | None, asked: float | None) -> None:
+    assert reconnect.asked_delay(reason) == asked
+    again = Reconnection(ones)
+    for code in (1001, 1012, 1013):
+        assert again.lost(URI, "", 0.0, code, reason).delay == 1.0 + (asked or 0.0)
+    assert again.lost(URI, "", 0.0, 1000, reason).delay == 1.0

@@ -75,6 +75,19 @@ async def test_the_limit_can_be_lifted(place):
         assert len(await websocket.recv()) == (1 << 24) + 1
 
 
+async def test_schemes_without_tls(place):
+    async with demo.serve(port=0) as server:
+        assert (await place(server).http("/schemes"))[2] == b'["ws"]'
+
+
+@pytest.mark.parametrize(
+    ("tls", "optional", "schemes"),
+    [(False, False, ["ws"]), (True, False, ["wss"]), (True, True, ["ws", "wss"])],
+)
+def test_schemes_of_a_port(tls, optional, schemes):
+    assert demo.served_schemes(tls, optional) == schemes
+
+
 @pytest.mark.parametrize("path", demo.FILES)
 async def test_each_file_is_served_with_its_type_and_security_headers(place, path):
     async with demo.serve(port=0) as server:

@@ -52,6 +52,34 @@ def test_a_body_in_parts(octets: bytes) -> None:
         assert following.path == "/next"
 
 
+@pytest.mark.parametrize("octets", [SIZED, CHUNKED, NEXT])
+def test_a_head_that_comes_again_is_read_alike(octets: bytes) -> None:
+    """Whole, and thus recognised, or in pieces; with a body of its own, and between others."""
+    end = octets.index(b"\r\n\r\n") + 4
+    exchange, request = start(octets)
+    seen = []
+    for pieces in ([octets[:end], octets[end:]], [NEXT], [octets], [octets[:9], octets[9:]]) * 2:
+        while not exchange.body_complete:
+            exchange.read_body(100)
+        exchange.respond(request, ok())
+        for number, piece in enumerate(pieces):
+            exchange.receive(piece)
+            if number == 0:
+                following = exchange.next_request()
+        following = following or exchange.next_request()
+        assert following is not None
+        # What was done to the last one is not done to this one.
+        assert "X-Seen" not in following.headers
+        body = exchange.read_body(100)
+        seen.append((following.method, following.path, following.headers["Host"], body))
+        assert exchange.head.endswith(b"\r\n\r\n")
+        request = following
+        request.headers["X-Seen"] = "1"
+    method, path = octets.split(b" ")[:2]
+    again = (method.decode(), path.decode(), "h", b"" if octets == NEXT else b"abcde")
+    assert seen == [again, ("GET", "/next", "h", b""), again, again] * 2
+
+
 @pytest.mark.parametrize("octets", [SIZED, CHUNKED])
 def test_an_unread_body_is_skipped(octets: bytes) -> None:
     for pieces in splits(octets + NEXT):

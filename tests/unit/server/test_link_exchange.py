@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from duologue import Endpoint, Limits, connect, serve
+from duologue import Endpoint, Limits, ServerConnection, State, connect, serve
 from duologue.exceptions import (
     BodyTooLarge,
     ClientDisconnected,
@@ -604,6 +604,57 @@ async def test_a_handler_that_fails_closes_its_connection() -> None:
         async with connect(f"ws://{host}:{port}") as ws:
             await ws.wait_closed()
             assert ws.close_code == 1011
+
+
+@pytest.mark.parametrize("what", ["preparing", "the answer"])
+async def test_a_connection_that_cannot_be_prepared_is_answered_with_500(
+    what: str, engine: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    made: list[ServerConnection] = []
+
+    def prepare(connection: ServerConnection) -> None:
+        made.append(connection)
+        if what == "preparing":
+            raise RuntimeError("on purpose")
+
+    async def handler(exchange: HTTPExchange) -> None:
+        if exchange.asks_upgrade:
+            bad = [("X-A", "a\nb")] if what == "the answer" else []
+            await exchange.accept(None, bad, prepare=prepare)
+        await exchange.respond(ok())
+
+    async with serving(handler, engine=engine) as connected:
+        peer = await connected()
+        head, _ = await peer.ask(UPGRADE)
+        assert head.startswith("HTTP/1.1 500 ")
+        assert all(connection.state is State.CLOSED for connection in made)
+        assert made or what == "the answer"
+        assert await peer.rest() == b""
+    assert [each.message for each in caplog.records if each.levelno >= logging.ERROR] == [
+        "request handler failed: GET /x?y"
+    ]
+
+
+async def test_a_connection_that_fails_between_answer_and_opening_is_cut_off(engine: Any) -> None:
+    made: list[ServerConnection] = []
+
+    class Failing(ServerConnection):
+        def heads_exchanged(self, request: bytes, response: bytes) -> None:
+            made.append(self)
+            raise RuntimeError("on purpose")
+
+    async def handler(exchange: HTTPExchange) -> None:
+        await exchange.accept(create_connection=Failing)
+
+    async with serving(handler, engine=engine) as connected:
+        peer = await connected()
+        peer.writer.write(UPGRADE)
+        with contextlib.suppress(ConnectionResetError):
+            await peer.rest()
+        (connection,) = made
+        assert connection.state is State.CLOSED
+        assert connected.server.openings == []
+        assert not connected.server.all_connections
 
 
 async def test_closing_the_server_closes_connections() -> None:

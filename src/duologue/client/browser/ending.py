@@ -35,7 +35,7 @@ class End(NamedTuple):
 
 def judge_end(connection: Connection) -> End:
     """Say how a connection ended that has."""
-    fault, ending = connection.parser_exc, connection.ending
+    fault, ending = connection.parser_exc, connection.why
     failure: BaseException | None = None
     if fault is not None and not isinstance(fault, EOFError):
         failure = fault

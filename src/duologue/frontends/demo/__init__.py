@@ -22,6 +22,7 @@ path              opened in a browser            opened as a WebSocket
 ``/rpc``          –                              calls and answers
 ``/digest``       –                              what has arrived
 ``/subprotocol``  –                              negotiates a subprotocol
+``/schemes``      ``["ws"]``, ``["wss"]``, both  –
 ``/tutorials``    pages of well-known tutorials  –
 ================  =============================  =============================================
 
@@ -32,7 +33,7 @@ visitor can make it do has a bound in :mod:`.bounds`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
@@ -52,7 +53,7 @@ from duologue.frontends.demo.lab import Lab
 from duologue.frontends.echo import Echo
 from duologue.http11 import Response
 
-__all__ = ["FILES", "MAX_SIZE", "Demo", "serve"]
+__all__ = ["FILES", "MAX_SIZE", "Demo", "serve", "served_schemes"]
 
 _PAGES = {
     "/": "index",
@@ -102,6 +103,7 @@ class Demo:
     Args:
         log: Called with each line of the chat's log, see :class:`duologue.frontends.chat.Chat`.
         max_size: Largest message accepted, in bytes; ``None`` lifts the limit.
+        schemes: Those that its one port is served with: ``"ws"``, ``"wss"`` or both.
 
     Attributes:
         app: The application that serves them.
@@ -112,7 +114,11 @@ class Demo:
     """
 
     def __init__(
-        self, log: Callable[[str], object] = _no_log, *, max_size: int | None = MAX_SIZE
+        self,
+        log: Callable[[str], object] = _no_log,
+        *,
+        max_size: int | None = MAX_SIZE,
+        schemes: Sequence[str] = ("ws",),
     ) -> None:
         # Its pages are tried from everywhere.
         self.app = App(origins="*", allowed_hosts="*", max_size=max_size)
@@ -120,6 +126,7 @@ class Demo:
         self.echo = Echo()
         self.lab = Lab()
         self.inspector = Inspector()
+        self._schemes = list(schemes)
         self._visitors = 0
         self._handlers: dict[str, Handler] = {
             "/": self.chat.handler,
@@ -152,6 +159,7 @@ class Demo:
                 create_connection=InspectedConnection if path == "/inspected" else DemoConnection,
             )(self._counting(handler))
         self.app.websocket("/{path:path}", on_request=_refuse)(_talk_to_nobody)
+        self.app.get("/schemes")(self._tell_schemes)
         self.app.route("/{path:path}")(self._page)
 
     def _counting(self, handler: Handler) -> Handler:
@@ -163,6 +171,9 @@ class Demo:
                 self._visitors -= 1
 
         return visit
+
+    async def _tell_schemes(self, request: Request) -> list[str]:
+        return self._schemes
 
     async def _page(self, request: Request) -> Response:
         """Answers plain HTTP with the web site."""
@@ -224,4 +235,16 @@ def serve(
     Returns:
         An asynchronous context manager of the server.
     """
-    return Demo(log, max_size=max_size).app.serving(host, port, **options)
+    tls = (options.get("ssl"), options.get("ssl_certfile")) != (None, None)
+    schemes = served_schemes(tls, options.get("ssl_optional", False))
+    return Demo(log, max_size=max_size, schemes=schemes).app.serving(host, port, **options)
+
+
+def served_schemes(tls: bool, optional: bool) -> list[str]:
+    """Names the schemes that a port is served with.
+
+    Args:
+        tls: Whether it has a certificate.
+        optional: Whether it takes connections without TLS all the same.
+    """
+    return ["ws"] * (not tls or optional) + ["wss"] * tls

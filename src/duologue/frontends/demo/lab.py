@@ -119,7 +119,7 @@ def _describe(websocket: ServerConnection) -> Ending:
         "received": _frame(websocket.close_rcvd),
         "sent": _frame(websocket.close_sent),
         "code": websocket.close_code,
-        "why": "" if websocket.ending is None else str(websocket.ending),
+        "why": "" if websocket.why is None else str(websocket.why),
     }
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import struct
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,7 @@ class Bus:
         self.processes: dict[str, Process] = {}
         self._strangers: set[Process] = set()
         self._due: dict[Process, None] = {}
+        self._published: list[tuple[Process, bytes]] = []
         self._positions = Positions(limits.max_topics)
         self._reserved = 0
         self._owned: OwnedSocket | None = None
@@ -103,7 +105,7 @@ class Bus:
         self._server.close()
         if self._lease_timer is not None:
             self._lease_timer.cancel()
-        self.flush()
+        self.publish_all()
         for process in [*self.processes.values(), *self._strangers]:
             process.transport.close()
         self._owned.close()
@@ -190,6 +192,28 @@ class Bus:
         for process in list(self.processes.values()):
             if process is not but:
                 process.write(octets)
+
+    def publish_later(self, process: Process, body: bytes) -> None:
+        """Publish a message once everything is read that was written before it.
+
+        Somebody may be told that he is subscribed, and tell somebody at another process to publish:
+        both processes have written by then, and the sockets may be read in any order. What this
+        turn of the loop doesn't read, since it came after the loop had looked, the next one does.
+        """
+        if not self._published:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.publish_all)
+        self._published.append((process, body))
+
+    def publish_all(self) -> None:
+        """Publish what was read, in that order."""
+        published, self._published = self._published, []
+        for process, body in published:
+            try:
+                process.publish(body)
+            except (ValueError, IndexError, struct.error) as exc:
+                process.cut_off(f"it does not speak as this version does: {exc!r}")
+        self.flush()
 
     def flush_later(self, process: Process) -> None:
         """Have a process's frames written at the end of the turn."""

@@ -18,7 +18,9 @@ from duologue.hub.message import Message
 VERSION = 1
 
 _HEAD = struct.Struct("<IB")
-_PUBLISHED = struct.Struct("<BIHI")
+_PUBLISHED = struct.Struct("<BbIHHI")
+# What stands for the length of a key that there isn't.
+_NO_KEY = 0xFFFF
 _NUMBER = struct.Struct("<Q")
 _QUESTION = struct.Struct("<I")
 NAME = 16
@@ -97,25 +99,31 @@ def published(message: Message) -> bytes:
     """Build the body that PUBLISH has, and DELIVER after the position."""
     topic = message.topic.encode()
     prepared = message.prepared
-    lengths = len(topic), len(message.label), len(message.packed)
-    head = _PUBLISHED.pack(prepared.opcode, *lengths)
-    return b"".join((head, topic, message.label, message.packed, prepared.payload))
+    key = b"" if prepared.key is None else prepared.key[1].encode()
+    key_size = _NO_KEY if prepared.key is None else len(key)
+    lengths = len(topic), key_size, len(message.label), len(message.packed)
+    head = _PUBLISHED.pack(prepared.opcode, prepared.policy, *lengths)
+    return b"".join((head, topic, key, message.label, message.packed, prepared.payload))
 
 
 def topic_of(body: bytes) -> str:
     """Read the topic of a PUBLISH frame."""
-    return body[_PUBLISHED.size : _PUBLISHED.size + _PUBLISHED.unpack_from(body)[1]].decode()
+    return body[_PUBLISHED.size : _PUBLISHED.size + _PUBLISHED.unpack_from(body)[2]].decode()
 
 
 def delivered(body: bytes) -> Message:
     """Read a DELIVER frame."""
     start = _NUMBER.size
-    opcode, topic_size, label_size, packed_size = _PUBLISHED.unpack_from(body, start)
-    label_at = start + _PUBLISHED.size + topic_size
+    opcode, policy, topic_size, key_size, label_size, packed_size = _PUBLISHED.unpack_from(
+        body, start
+    )
+    key_at = start + _PUBLISHED.size + topic_size
+    label_at = key_at + (0 if key_size == _NO_KEY else key_size)
     packed_at = label_at + label_size
     payload_at = packed_at + packed_size
-    topic = body[label_at - topic_size : label_at].decode()
-    message = Message(topic, Prepared(opcode, body[payload_at:]))
+    topic = body[key_at - topic_size : key_at].decode()
+    key = None if key_size == _NO_KEY else (topic, body[key_at:label_at].decode())
+    message = Message(topic, Prepared(opcode, body[payload_at:], policy, key, (topic,)))
     message.label = body[label_at:packed_at]
     message.packed = body[packed_at:payload_at]
     message.position = number_of(body)

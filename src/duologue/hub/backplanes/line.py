@@ -102,12 +102,13 @@ class Line(asyncio.Protocol):
     def write(self, octets: bytes) -> None:
         """Queue a frame; all of a turn go out together."""
         if not self._out:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._out.append(octets)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what waits, without waiting for the end of the turn."""
         out, self._out = self._out, []
-        if not self.transport.is_closing():
+        if out and not self.transport.is_closing():
             self.transport.write(out[0] if len(out) == 1 else b"".join(out))
 
     # -- signs of life

@@ -178,6 +178,9 @@ class LocalBackplane(Backplane):
         """See :meth:`Backplane.interest`."""
         self._interests[topic] = None
         self._write(frame(Kind.INTEREST, topic.encode()))
+        if self._line is not None:
+            # Before anybody can be told that he is subscribed.
+            self._line.flush()
 
     def no_interest(self, topic: str) -> None:
         """See :meth:`Backplane.no_interest`."""

@@ -109,6 +109,10 @@ class Process(asyncio.Protocol):
         self._bus.interests.discard(self, body.decode())
 
     def _publish(self, body: bytes) -> None:
+        self._bus.publish_later(self, body)
+
+    def publish(self, body: bytes) -> None:
+        """Give a message of the process its position, and write it to those that want it."""
         topic = framing.topic_of(body)
         position = framing.number(self._bus.take_position(topic))
         peers = self._bus.interests.peers(topic)

@@ -403,16 +403,25 @@ class TestSending:
     def test_slash(self, run, serving, tmp_path):
         file = tmp_path / "file"
         file.write_bytes(b"\x00\x01")
-        lines = f"/ping\n//x\n/binary {file}\n/oops\n/close 4000 done\nnot sent\n".encode()
-        with serving() as url:
-            result = run("connect", url, "--slash", input=lines)
-            plain = run("connect", url, "-1", input=lines)
+        lines = f"/ping\n/oops\n//x\n/binary {file}\n".encode()
+
+        def echo_twice(websocket):
+            for _ in range(2):
+                websocket.send(websocket.recv())
+
+        with serving(echo_twice) as url:
+            result = run("connect", url, "--slash", "-w", "none", input=lines)
         assert result.returncode == 0, result.stderr
         assert result.stdout == b"/x\n(binary) 0001\n"
         errors = result.stderr.decode().splitlines()
         assert errors[0].startswith("pong after ")
-        assert errors[1].startswith("duologue: line 4: there is no command /oops")
-        assert errors[2] == "duologue: closed: 4000 (private use) done"
+        assert errors[1].startswith("duologue: line 2: there is no command /oops")
+        assert errors[2:] == ["duologue: closed: 1000 (OK)"]
+        with serving() as url:
+            closed = run("connect", url, "--slash", input=b"/close 4000 done\nnot sent\n")
+            plain = run("connect", url, "-1", input=lines)
+        assert (closed.returncode, closed.stdout) == (0, b"")
+        assert closed.stderr == b"duologue: closed: 4000 (private use) done\n"
         assert plain.stdout == b"/ping\n"
 
     @pytest.mark.parametrize(

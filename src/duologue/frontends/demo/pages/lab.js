@@ -191,16 +191,35 @@ import {
 {
   const log = $("#scheme-log");
   const secure = location.protocol === "https:";
-  const usable = secure ? "wss" : "ws";
-  for (const radio of document.querySelectorAll("#scheme input[type=radio]")) {
-    radio.checked = radio.value === usable;
-    radio.disabled = radio.value !== usable;
-  }
-  $("#scheme-why").textContent = secure
-    ? "This page came over https. Browsers forbid it to use ws: " +
-      "what is protected must not lean on what isn't."
-    : "This server speaks without TLS on its one port. Start it with --ssl-certfile and " +
-      "--ssl-keyfile, and this page comes over https and uses wss.";
+  const choose = (usable, why) => {
+    for (const radio of document.querySelectorAll("#scheme input[type=radio]")) {
+      radio.checked = radio.value === (secure ? "wss" : "ws");
+      radio.disabled = !usable.includes(radio.value);
+    }
+    $("#scheme-why").replaceChildren(...why);
+  };
+  const link = (url) => {
+    const found = document.createElement("a");
+    found.href = found.textContent = url;
+    return found;
+  };
+  const offer = (schemes) => {
+    if (!schemes.includes("wss")) {
+      choose(["ws"], ["This server has no certificate. Start it with --ssl-certfile and " +
+        "--ssl-keyfile, and its port speaks wss and https, too."]);
+    } else if (!secure) {
+      choose(["ws", "wss"], ["This server speaks both on its one port: TLS begins with the octet " +
+        "0x16, HTTP with a letter. If wss fails, the browser doesn't know the server's " +
+        "certificate: accept it once at ", link(`https://${location.host}/lab#scheme`)]);
+    } else {
+      const both = schemes.includes("ws");
+      choose(["wss"], ["This page came over https. It must not use ws, since what is protected " +
+        "must not lean on what isn't.",
+        ...(both ? [" It may use both at ", link(`http://${location.host}/lab#scheme`)] : [])]);
+    }
+  };
+  offer([secure ? "wss" : "ws"]);
+  fetch("/schemes").then((answer) => answer.json()).then(offer);
 
   $("#scheme-run").onclick = () => {
     log.replaceChildren();

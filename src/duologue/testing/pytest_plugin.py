@@ -1,0 +1,54 @@
+"""A plug-in of pytest: coroutine tests on virtual time and on a simulated network.
+
+``@pytest.mark.virtual_time`` runs an ``async def`` test on a :class:`VirtualEventLoop`. A test that
+takes the fixture ``simulated_network`` has its loop on that network, in virtual time, too;
+``@pytest.mark.simulated_network(seed=7, delay=0.05)`` says what it is like. Other tests are left
+alone, so that pytest-asyncio, anyio and the like run theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .clock import VirtualEventLoop
+from .network import SimulatedNetwork
+
+__all__: list[str] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the markers known."""
+    config.addinivalue_line("markers", "virtual_time: run the coroutine test on virtual time")
+    config.addinivalue_line(
+        "markers", "simulated_network(seed=0, **conditions): what the fixture's network is like"
+    )
+
+
+@pytest.fixture
+def simulated_network(request: pytest.FixtureRequest) -> SimulatedNetwork:
+    """A network in memory, which the coroutine test that asks for it lives on."""
+    marker = request.node.get_closest_marker("simulated_network")
+    return SimulatedNetwork(**(marker.kwargs if marker else {}))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the coroutine tests that are ours."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    network = pyfuncitem.funcargs.get("simulated_network")
+    if network is None and pyfuncitem.get_closest_marker("virtual_time") is None:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = VirtualEventLoop
+    if isinstance(network, SimulatedNetwork):
+        factory = network.loop_factory
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(pyfuncitem.obj(**arguments))
+    return True

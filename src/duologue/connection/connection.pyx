@@ -40,6 +40,7 @@ import types
 import uuid
 from collections import deque
 from dataclasses import replace
+from time import monotonic
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -1111,6 +1112,7 @@ cdef class Connection(Machine):
                 what,
                 blocked=self.common.timers.blocked(),
                 idle=None if self.link is None else self.link.silence(),
+                now=monotonic(),
                 host=host,
                 round_trips=self.round_trips(),
             )

@@ -5,6 +5,8 @@ long the stream was silent. Proxies, load balancers and address translators cut 
 too long, most after one of a few well-known times, and always after the same: a silence that is one
 of these, or that has ended connections with the same host before, is taken for theirs.
 
+Many connections that are lost at one moment are no habit: their host or its network is gone.
+
 Pure, but for the memory of earlier silences. Knows neither sockets nor clocks.
 """
 
@@ -35,16 +37,19 @@ class Silences:
     """How long connections with each host were silent when they were lost."""
 
     def __init__(self) -> None:
-        self._hosts: OrderedDict[object, deque[float]] = OrderedDict()
+        # With each host the silences that count, and when they ended.
+        self._hosts: OrderedDict[object, deque[tuple[float, float]]] = OrderedDict()
 
-    def add(self, host: object, seconds: float) -> float | None:
-        """Note a silence; return the period if it looks like that of something between."""
+    def add(self, host: object, seconds: float, now: float) -> float | None:
+        """Note a silence that ends now; return the period if something between has one like it."""
         earlier = self._hosts.setdefault(host, deque(maxlen=REMEMBERED))
         self._hosts.move_to_end(host)
         while len(self._hosts) > HOSTS:
             self._hosts.popitem(last=False)
-        alike = [each for each in earlier if abs(each - seconds) <= max(0.25, seconds / 50)]
-        earlier.append(seconds)
+        near = max(0.25, seconds / 50)
+        alike = {each: ended for each, ended in earlier if abs(each - seconds) <= near}
+        if all(ended <= now - seconds / 2 for ended in alike.values()):
+            earlier.append((seconds, now))
         for known in KNOWN:
             if 0 <= seconds - known <= LATE:
                 return float(known)
@@ -68,6 +73,7 @@ def explain_loss(
     *,
     blocked: float,
     idle: float | None,
+    now: float,
     host: object,
     round_trips: tuple[float, ...],
     silences: Silences = SILENCES,
@@ -79,6 +85,7 @@ def explain_loss(
         what: how the end looked, in words.
         blocked: seconds for which our loop was blocked just before.
         idle: seconds since the last octet came or went, ``None`` if unknown.
+        now: seconds of any clock that all connections share.
         host: at the other end.
         round_trips: of pings.
         silences: those of earlier connections.
@@ -91,7 +98,7 @@ def explain_loss(
             Cause.LOOP_BLOCKED, detail, exc, round_trips=round_trips, blocked=blocked, idle=idle
         )
     if idle is not None and idle >= LEAST:
-        period = silences.add(host, idle)
+        period = silences.add(host, idle, now)
         if period is not None:
             detail = f"{what} after {idle:.1f} s of silence; cut after {period:g} s, it seems"
             return Ending(Cause.IDLE_CUT, detail, exc, idle=idle, period=period)

@@ -15,7 +15,8 @@ RESET = ConnectionResetError("reset")
 
 def explain(exc: BaseException | None = RESET, what: str = "reset", **facts: Any) -> Ending:
     known: dict[str, Any] = {
-        "blocked": 0.0, "idle": None, "host": "h", "round_trips": (), "silences": Silences(),
+        "blocked": 0.0, "idle": None, "now": 0.0,
+        "host": "h", "round_trips": (), "silences": Silences(),
     }  # fmt: skip
     return explain_loss(exc, what, **(known | facts))
 
@@ -54,20 +55,31 @@ def test_silences_that_are_well_known(idle: float, period: float | None) -> None
 
 def test_silences_of_the_same_length_are_a_habit_of_that_host() -> None:
     silences = Silences()
-    causes = [explain(idle=each, silences=silences).cause for each in (7.3, 40.0, 7.4)]
+    causes = [
+        explain(idle=each, now=100.0 * number, silences=silences).cause
+        for number, each in enumerate((7.3, 40.0, 7.4))
+    ]
     assert set(causes) == {Cause.CONNECTION_LOST}
-    assert explain(idle=7.3, silences=silences, host="other").cause is Cause.CONNECTION_LOST
-    why = explain(idle=7.5, silences=silences)
+    why = explain(idle=7.3, now=300.0, silences=silences, host="other")
+    assert why.cause is Cause.CONNECTION_LOST
+    why = explain(idle=7.5, now=300.0, silences=silences)
     assert (why.cause, why.period) == (Cause.IDLE_CUT, 7.3)
+
+
+def test_many_losses_at_one_moment_are_no_habit() -> None:
+    silences = Silences()
+    for number in range(10):
+        why = explain(idle=7.3, now=100.0 + number / 10, silences=silences)
+        assert why.cause is Cause.CONNECTION_LOST
 
 
 def test_what_is_remembered_is_bounded() -> None:
     silences = Silences()
     for host in range(3 * HOSTS):
-        silences.add(host, 7.3)
+        silences.add(host, 7.3, 0.0)
     assert len(silences._hosts) == HOSTS
-    for _ in range(2):
-        silences.add("h", 7.3)
+    for number in range(2):
+        silences.add("h", 7.3, 100.0 * number)
     for number in range(REMEMBERED):
-        silences.add("h", 100.5 + 10 * number)
-    assert silences.add("h", 7.3) is None
+        silences.add("h", 100.5 + 10 * number, 1000.0 * number)
+    assert silences.add("h", 7.3, 100_000.0) is None

@@ -57,11 +57,13 @@ def litestar_app() -> Any:
 
     hello.__annotations__ = {"name": str, "return": str}
     echo.__annotations__ = {"data": str, "return": str}
+    # Its logging would put a handler of its own, with a thread, on the root logger for good.
     return litestar.Litestar(
+        logging_config=None,
         route_handlers=[
             litestar.get("/hello")(hello),
             litestar.websocket_listener("/ws")(echo),
-        ]
+        ],
     )
 
 

@@ -24,7 +24,6 @@ from duologue.base.exceptions import (
     BodyTooLarge,
     ClientDisconnected,
     ConcurrencyError,
-    InvalidState,
     InvalidUpgrade,
 )
 from duologue.base.types import DataLike, LoggerLike, StatusLike, Subprotocol
@@ -95,7 +94,7 @@ class GuestExchange(HandledExchange):
         max_body: int | None,
         logger: LoggerLike,
     ) -> None:
-        super().__init__(handler, server, logger)
+        super().__init__(handler, server, terms, logger)
         self.request = make_request(scope)
         self.asks_upgrade = scope["type"] == "websocket"
         scheme = scope.get("scheme") or ("ws" if self.asks_upgrade else "http")
@@ -105,7 +104,6 @@ class GuestExchange(HandledExchange):
         self.server = _address(scope.get("server"))
         self.max_body = max_body
         self.scope = scope
-        self._terms = terms
         self._receive, self._send = receive, send
         self._body_read = self.asks_upgrade
         self._body_size = 0
@@ -289,18 +287,6 @@ class GuestExchange(HandledExchange):
             self._lost()
             raise ClientDisconnected("the client is gone before the answer's end") from exc
 
-    def _expect_no_answer(self) -> None:
-        if self._gone:
-            raise ClientDisconnected("the client is gone before the answer")
-        if self._answered or self._connection is not None:
-            raise InvalidState("this request was answered already")
-
-    def _expect_begun(self) -> None:
-        if self._gone:
-            raise ClientDisconnected("the client is gone before the answer's end")
-        if self._finished or not self._answered:
-            raise InvalidState("no answer in parts was begun, or it was finished")
-
     # -- WebSocket
 
     async def accept(
@@ -320,10 +306,7 @@ class GuestExchange(HandledExchange):
         self._expect_no_answer()
         if not self.asks_upgrade:
             raise InvalidUpgrade("Upgrade")
-        if terms is None:
-            terms = ConnectionOptions.resolve(**options) if options else self._terms
-        elif options:
-            raise TypeError(f"options beside terms: {', '.join(options)}")
+        terms = self._choose_terms(terms, options)
         offered = self.scope.get("subprotocols") or ()
         chosen = check_offered(subprotocol, offered)
         origin = check_origin(self.request.headers, origins)

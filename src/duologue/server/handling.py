@@ -1,4 +1,4 @@
-"""How a request's handler ends: what becomes of a request that it left without an answer.
+"""What a request's handler may still do, and what becomes of a request without an answer.
 
 What it is: :class:`HandledExchange`, the part that exchanges have in common whatever carries them.
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from duologue.base.exceptions import ClientDisconnected, InvalidHandshake
+from duologue.base.exceptions import ClientDisconnected, InvalidHandshake, InvalidState
 from duologue.base.types import LoggerLike
 from duologue.protocol.handshake import rejection, respond
 from duologue.server.connection import ServerConnection
 from duologue.server.exchanges import HTTPExchange, RequestHandler
+from duologue.server.terms import ConnectionOptions
 from duologue.wire.http11 import Response
 
 if TYPE_CHECKING:
@@ -31,12 +32,20 @@ class HandledExchange(HTTPExchange):
     Args:
         handler: coroutine function that answers it.
         server: has the connection that the exchange may become.
+        terms: options of that connection, unless :meth:`accept` is given others.
         logger: hears of failures.
     """
 
-    def __init__(self, handler: RequestHandler, server: Server, logger: LoggerLike) -> None:
+    def __init__(
+        self,
+        handler: RequestHandler,
+        server: Server,
+        terms: ConnectionOptions,
+        logger: LoggerLike,
+    ) -> None:
         self._handler = handler
         self._server = server
+        self._terms = terms
         self._logger = logger
         # Whether the peer is gone; or has at least ended its side, and may still take an answer.
         self._gone = False
@@ -55,6 +64,27 @@ class HandledExchange(HTTPExchange):
     @abstractmethod
     def abort(self) -> None:
         """Cut the peer off within an answer that had begun."""
+
+    def _expect_no_answer(self) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client is gone before the answer")
+        if self._answered or self._connection is not None:
+            raise InvalidState("this request was answered already")
+
+    def _expect_begun(self) -> None:
+        if self._gone:
+            raise ClientDisconnected("the client is gone before the answer's end")
+        if self._finished or not self._answered:
+            raise InvalidState("no answer in parts was begun, or it was finished")
+
+    def _choose_terms(
+        self, terms: ConnectionOptions | None, options: dict[str, Any]
+    ) -> ConnectionOptions:
+        if terms is None:
+            return ConnectionOptions.resolve(**options) if options else self._terms
+        if options:
+            raise TypeError(f"options beside terms: {', '.join(options)}")
+        return terms
 
     async def handle(self) -> None:
         """Run the handler, and see to it that the request is answered."""

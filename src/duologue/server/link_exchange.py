@@ -21,7 +21,6 @@ from duologue.base.exceptions import (
     ClientDisconnected,
     ConcurrencyError,
     InvalidHandshake,
-    InvalidState,
 )
 from duologue.base.types import StatusLike, Subprotocol
 from duologue.connection.connection import Callbacks
@@ -103,12 +102,11 @@ class LinkExchange(HandledExchange):
     def __init__(
         self, handler: RequestHandler, terms: ConnectionOptions, opening: Opening, request: Request
     ) -> None:
-        super().__init__(handler, opening.server, opening.options.logger)
+        super().__init__(handler, opening.server, terms, opening.options.logger)
         self.request = request
         self.http_version = request.protocol.removeprefix("HTTP/")
         self.asks_upgrade = asks_upgrade(request)
         self.max_body = opening.options.limits.max_body
-        self._terms = terms
         self._opening = opening
         self.link = opening.link
         self._waiting: asyncio.Future[None] | None = None
@@ -314,18 +312,6 @@ class LinkExchange(HandledExchange):
         if self._gone and not self._finished:
             raise ClientDisconnected("the client is gone before the answer's end")
 
-    def _expect_no_answer(self) -> None:
-        if self._gone:
-            raise ClientDisconnected("the client is gone before the answer")
-        if self._answered or self._connection is not None:
-            raise InvalidState("this request was answered already")
-
-    def _expect_begun(self) -> None:
-        if self._gone:
-            raise ClientDisconnected("the client is gone before the answer's end")
-        if self._finished or not self._answered:
-            raise InvalidState("no answer in parts was begun, or it was finished")
-
     def _log(self, response: Response) -> None:
         self._opening.options.logger.info(
             "HTTP response sent (%d %s)", response.status_code, response.reason_phrase
@@ -352,10 +338,7 @@ class LinkExchange(HandledExchange):
         if not self._server.is_serving():
             await self.respond(respond(503, "The server is shutting down.\n"))
             raise ClientDisconnected("the server is shutting down")
-        if terms is None:
-            terms = ConnectionOptions.resolve(**options) if options else self._terms
-        elif options:
-            raise TypeError(f"options beside terms: {', '.join(options)}")
+        terms = self._choose_terms(terms, options)
         connection = (create_connection or ServerConnection)(terms.settings, self._server)
         response = self._switching(connection, terms, subprotocol, origins)
         for name, value in own_headers(headers).raw_items():

@@ -19,7 +19,7 @@ from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.pace import Pace, Restarting
 from duologue.frontends.websocketd.program import CannotLaunch, Program, describe_status
 
-__all__ = ["MAX_LOGGED", "STUCK", "Session", "close_for", "log_errors"]
+__all__ = ["MAX_LOGGED", "STUCK", "Session", "close_for", "launch_logged", "log_errors"]
 
 MAX_LOGGED = 4096
 """Octets of a line of standard error that make one line of the log; a longer one makes several."""
@@ -38,6 +38,22 @@ def close_for(status: int) -> tuple[int, str]:
         status: Its exit status; the number of a signal, negated, if one ended it.
     """
     return (1000, "") if status == 0 else (1011, describe_status(status))
+
+
+def launch_logged(launch: Callable[[Log], Program], log: Log) -> Program | None:
+    """Starts a program, whose number the log gives from now on; logs it if that can't be.
+
+    Args:
+        launch: Starts it.
+        log: Of its session.
+    """
+    try:
+        program = launch(log)
+    except CannotLaunch as error:
+        log("error", "process", f"Could not launch process {error}")
+        return None
+    log.known["pid"] = str(program.pid)
+    return program
 
 
 async def log_errors(
@@ -124,12 +140,9 @@ class Session:
         return status
 
     async def _run_once(self, incoming: asyncio.Task[None]) -> int | None:
-        try:
-            program = self._launch(self._log)
-        except CannotLaunch as error:
-            self._log("error", "process", f"Could not launch process {error}")
+        program = launch_logged(self._launch, self._log)
+        if program is None:
             return None
-        self._log.known["pid"] = str(program.pid)
         self._program = program
         self._ready.set()
         outgoing = asyncio.create_task(self._send(program))

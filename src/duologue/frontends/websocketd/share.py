@@ -36,8 +36,8 @@ from duologue.frontends.websocketd import framing
 from duologue.frontends.websocketd.config import Config
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.pace import Pace, Restarting
-from duologue.frontends.websocketd.program import CannotLaunch, Program
-from duologue.frontends.websocketd.session import STUCK, close_for, log_errors
+from duologue.frontends.websocketd.program import Program
+from duologue.frontends.websocketd.session import STUCK, close_for, launch_logged, log_errors
 from duologue.frontends.websocketd.visit import Visit
 
 __all__ = ["Shared"]
@@ -165,12 +165,9 @@ class Shared:
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def _run_once(self) -> int | None:
-        try:
-            program = self._launch(self._log)
-        except CannotLaunch as error:
-            self._log("error", "process", f"Could not launch process {error}")
+        program = launch_logged(self._launch, self._log)
+        if program is None:
             return None
-        self._log.known["pid"] = str(program.pid)
         errors = asyncio.create_task(log_errors(program, self._log))
         feeding = asyncio.create_task(self._feed(program))
         self._program = program

@@ -18,7 +18,9 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 # What needs epoll or kqueue; elsewhere asyncio's transports carry the links.
-POLLED = {"listener", "poller", "records", "socket_link", "tls_link"}
+POLLED = {
+    *("listener", "pipes", "poller", "records", "relay", "socket_link", "tls_link", "unix_stream")
+}
 EPOLL = sys.platform == "linux"
 KQUEUE = sys.platform == "darwin" or "bsd" in sys.platform or sys.platform.startswith("dragonfly")
 ROOT = Path(__file__).resolve().parent

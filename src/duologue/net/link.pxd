@@ -30,6 +30,8 @@ cdef class Link:
     cdef Py_ssize_t unsent(self) except -1
     cdef Py_ssize_t lost_octets(self) except? -2
     cdef object silence(self)
+    cdef object arrival(self)
+    cdef int call_when_left(self, object callback) except -1
     cdef int end(self) except -1
     cdef int close(self) except -1
     cdef int abort(self) except -1

@@ -86,6 +86,18 @@ cdef class Link:
         """Seconds since octets last came or went, also once the link is lost; None if unknown."""
         return None
 
+    cdef object arrival(self):
+        """Seconds since octets last arrived, whether they were read or not; None if unknown."""
+        return None
+
+    cdef int call_when_left(self, object callback) except -1:
+        """Call back once, when the peer has ended its stream while reading is paused.
+
+        It is a hint: what came before may still be read, and the end itself is told as ever. Links
+        that can't know leave it. ``None`` takes it back.
+        """
+        return 0
+
     cdef int end(self) except -1:
         """End our stream after what is queued, and go on reading where the link can do that."""
         raise NotImplementedError

@@ -194,8 +194,22 @@ async def bind(
     return sockets
 
 
+def somebody_listens(path: PathLike) -> bool:
+    """Whether a Unix socket is in use; what can't be found out counts as if it were."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        # So that a full backlog isn't waited for.
+        probe.setblocking(False)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            pass
+    return True
+
+
 def bind_unix(path: PathLike) -> socket.socket:
-    """Bind a Unix socket, in place of one that was left behind.
+    """Bind a Unix socket, in place of one that was left behind; never of one that is in use.
 
     Args:
         path: in the file system.
@@ -212,7 +226,7 @@ def bind_unix(path: PathLike) -> socket.socket:
     try:
         if os.fsencode(path)[:1] != b"\0":
             try:
-                if stat.S_ISSOCK(os.stat(path).st_mode):
+                if stat.S_ISSOCK(os.stat(path).st_mode) and not somebody_listens(path):
                     os.remove(path)
             except FileNotFoundError:
                 pass

@@ -14,6 +14,7 @@ cdef extern from "polling.h":
     enum:
         READABLE "DUOLOGUE_READABLE"
         WRITABLE "DUOLOGUE_WRITABLE"
+        LEFT "DUOLOGUE_LEFT"
         BROKEN "DUOLOGUE_BROKEN"
 
 cdef class Poller:

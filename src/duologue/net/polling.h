@@ -24,6 +24,8 @@
 enum {
     DUOLOGUE_READABLE = 0x001,
     DUOLOGUE_WRITABLE = 0x004,
+    /* The peer has ended its stream, read to the end or not; kqueue never tells. */
+    DUOLOGUE_LEFT = 0x2000,
     /* An error, or the end of both directions; reported, never waited for. */
     DUOLOGUE_BROKEN = 0x008 | 0x010
 };

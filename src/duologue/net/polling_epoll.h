@@ -7,7 +7,8 @@
 #define DUOLOGUE_BACKEND "epoll"
 
 _Static_assert((int)DUOLOGUE_READABLE == (int)EPOLLIN && (int)DUOLOGUE_WRITABLE == (int)EPOLLOUT
-                   && (int)DUOLOGUE_BROKEN == ((int)EPOLLERR | (int)EPOLLHUP),
+                   && (int)DUOLOGUE_LEFT == (int)EPOLLRDHUP
+               && (int)DUOLOGUE_BROKEN == ((int)EPOLLERR | (int)EPOLLHUP),
                "events are passed on as they come");
 
 typedef struct epoll_event duologue_event;

@@ -28,9 +28,9 @@ from libc.string cimport memcpy, memset
 
 from duologue.base.traffic cimport counted
 from duologue.net.link cimport Link
-from duologue.net.poller cimport BROKEN, READABLE, WRITABLE, Poller, poller_of
+from duologue.net.poller cimport BROKEN, LEFT, READABLE, WRITABLE, Poller, poller_of
 
-from duologue.net.silence import silence_of_descriptor
+from duologue.net.silence import arrival_of_descriptor, silence_of_descriptor
 from duologue.net.transport import LinkTransport
 
 
@@ -83,6 +83,10 @@ cdef enum:
     # About what an object in the queue takes besides its octets.
     PIECE_COST = 64
 
+
+# Beside READABLE in a link's interest: whether somebody waits for the peer to leave.
+cdef enum:
+    LEAVING = 0x02
 
 # The greatest mark there is.
 cdef Py_ssize_t MOST = 0xFFFFFFFF
@@ -146,7 +150,7 @@ cdef class SocketLink(Link):
             raise RuntimeError(f"{self!r} has no owner")
         if not self.gone and not self.watching:
             self.watching = True
-            self.poller.watch(self.fd, self, link_ready, self.interest)
+            self.poller.watch(self.fd, self, link_ready, self.interest & READABLE)
             self.watch_for()
 
     # -- what the poller says
@@ -154,6 +158,12 @@ cdef class SocketLink(Link):
     cdef int events(self, uint32_t events) except -1:
         if events & WRITABLE and self.queued():
             self.flush()
+        if events & LEFT and self.interest & LEAVING and not self.gone:
+            # Once: it would be reported until the end is read.
+            callback = leavers.get(self)
+            self.call_when_left(None)
+            if callback is not None:
+                callback()
         if events & (READABLE | BROKEN) and not self.gone:
             if events & BROKEN or self.interest & READABLE:
                 self.receive()
@@ -208,6 +218,8 @@ cdef class SocketLink(Link):
         cdef uint32_t interest = 0
         if not self.eof and self.interest & READABLE:
             interest |= READABLE
+        elif self.interest & LEAVING and not self.eof:
+            interest |= LEFT
         if self.queued():
             interest |= WRITABLE
         return self.poller.change(self.fd, interest) if self.watching else 0
@@ -385,6 +397,20 @@ cdef class SocketLink(Link):
             return silence_of_descriptor(self.fd)
         return None if self.backlog is None else self.backlog.silence
 
+    cdef object arrival(self):
+        return None if self.fd < 0 else arrival_of_descriptor(self.fd)
+
+    cdef int call_when_left(self, object callback) except -1:
+        if self.gone:
+            return 0
+        if callback is None:
+            self.interest &= ~LEAVING
+            leavers.pop(self, None)
+        else:
+            self.interest |= LEAVING
+            leavers[self] = callback
+        return self.watch_for()
+
     cdef int end(self) except -1:
         if self.gone or self.end_wanted or self.close_wanted:
             return 0
@@ -410,6 +436,8 @@ cdef class SocketLink(Link):
         """Close the descriptor now and tell the owner from the loop."""
         if self.gone:
             return 0
+        if self.interest & LEAVING:
+            self.call_when_left(None)
         self.gone = True
         if self.broken and exc is None:
             exc = self.backlog.failure
@@ -440,6 +468,10 @@ cdef class SocketLink(Link):
         """Tell other addresses from now on: those of the connection in front of a proxy."""
         renamed[self] = (sockname, peername)
 
+    def note_tls(self):
+        """Tell "scheme" as "https" from now on: TLS ended at a proxy in front."""
+        secure.add(self)
+
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
         # More than 4 GiB are too much for any socket, so that is what "no limit" comes to.
         self.high = <uint32_t>min(high, MOST)
@@ -447,6 +479,8 @@ cdef class SocketLink(Link):
         return self.judge_marks()
 
     cdef object info(self, str name):
+        if name == "scheme" and secure and self in secure:
+            return "https"
         if name != "peername" and name != "sockname":
             return None
         of_peer = name == "peername"
@@ -459,8 +493,11 @@ cdef class SocketLink(Link):
         return readable(self.backlog.names[of_peer])
 
 
-# Beside the links, since few have other addresses and each octet of a link counts.
+# Beside the links, since few have these and each octet of a link counts: other addresses, and who
+# waits for the peer to leave.
 cdef object renamed = weakref.WeakKeyDictionary()
+cdef object leavers = weakref.WeakKeyDictionary()
+cdef object secure = weakref.WeakSet()
 
 
 cdef object address_of(int fd, bint of_peer):

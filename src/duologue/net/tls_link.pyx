@@ -531,6 +531,12 @@ cdef class TlsLink(Link):
     cdef object silence(self):
         return self.inner.silence()
 
+    cdef object arrival(self):
+        return self.inner.arrival()
+
+    cdef int call_when_left(self, object callback) except -1:
+        return self.inner.call_when_left(callback)
+
     cdef int set_write_limits(self, Py_ssize_t high, Py_ssize_t low) except -1:
         self.high = high
         self.low = low

@@ -21,6 +21,7 @@ cdef class Callbacks:
     cdef object on_pong
     cdef object on_drain
     cdef object on_close
+    cdef object on_subscription
     # Called with each connection that is closed.
     cdef object when_gone
 
@@ -113,6 +114,8 @@ cdef class Connection(Machine):
     cdef uint8_t pong_due
     # Whether the handler runs, and is to be cancelled when the peer is gone.
     cdef public uint8_t cancellable
+    # Not 0 where what is read may have lain unread since the inbox was full: 2 before it is read.
+    cdef uint8_t kept_waiting
     # Round trips before the latest, the later ones first, in few octets; see shorten().
     cdef uint16_t[3] latencies
 
@@ -162,6 +165,7 @@ cdef class Connection(Machine):
     cpdef record(self, cause, str detail=*, exc=*, str limit=*, value=*)
     cdef int note(self, object ending) except -1
     cdef int note_loss(self, object exc, str what) except -1
+    cdef double unread_for(self) except -1
     cdef tuple round_trips(self)
     cdef int tell_why(self) except -1
     cdef bint handler_is_told(self) except -1

@@ -78,6 +78,7 @@ from duologue.net.timers cimport (
 )
 from duologue.protocol.machine cimport CLOSED, CLOSING, CONNECTING, OPEN, Machine, Terms
 
+from duologue.base.callbacks import check_callback
 from duologue.base.exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -91,7 +92,7 @@ from duologue.base.exceptions import (
 )
 from duologue.base.limits import DEFAULT_LIMITS
 from duologue.base.vocabulary import CloseCode, Opcode, Side
-from duologue.connection.ending import Cause, Ending
+from duologue.connection.ending import ENDED, Cause, Ending
 from duologue.connection.losses import BLOCKED, blocked_detail, explain_loss
 from duologue.connection.membership import NO_TOPICS
 from duologue.connection.policies import name_of, number_of
@@ -633,13 +634,18 @@ cdef class Callbacks:
     Args:
         endpoint: :class:`~duologue.connection.endpoint.Endpoint`.
         default: the class whose methods do nothing.
+
+    Raises:
+        TypeError: If one of them is a coroutine function.
     """
 
     def __init__(self, endpoint, default):
         def overridden(name):
             if getattr(type(endpoint), name) is getattr(default, name):
                 return None
-            return getattr(endpoint, name)
+            callback = getattr(endpoint, name)
+            check_callback(name, callback)
+            return callback
 
         self.keep_request = endpoint.keep_request
         self.on_open = overridden("on_open")
@@ -649,6 +655,7 @@ cdef class Callbacks:
         self.on_pong = overridden("on_pong")
         self.on_drain = overridden("on_drain")
         self.on_close = overridden("on_close")
+        self.on_subscription = overridden("on_subscription")
 
     cdef Callbacks calling(self, object when_gone):
         """Return these callbacks with ``when_gone`` after the last of them."""
@@ -663,6 +670,7 @@ cdef class Callbacks:
             callbacks.on_pong = self.on_pong
             callbacks.on_drain = self.on_drain
             callbacks.on_close = self.on_close
+            callbacks.on_subscription = self.on_subscription
         callbacks.when_gone = when_gone
         return callbacks
 
@@ -907,6 +915,24 @@ cdef class Connection(Machine):
         if self.status == OPEN:
             self.start_close(CloseCode.INTERNAL_ERROR)
 
+    def subscription_changed(self, topic, count, before):
+        """Tell the endpoint that this connection has subscribed or unsubscribed; hubs call it.
+
+        Args:
+            topic: name or filter.
+            count: subscribers of it in this process now.
+            before: and before.
+        """
+        if self.endpoint is None or self.endpoint.on_subscription is None:
+            return
+        try:
+            self.endpoint.on_subscription(self, topic, count, before)
+        except Exception as exc:
+            if self.gone:
+                self.log().error("endpoint failed", exc_info=True)
+            else:
+                self.blame(exc)
+
     def attend(self, link):
         """Note the link during the opening handshake, for addresses and TLS facts."""
         self.link = link
@@ -1110,6 +1136,7 @@ cdef class Connection(Machine):
             explain_loss(
                 exc,
                 what,
+                behind=self.blocked or self.outbox.count() > 0,
                 blocked=self.common.timers.blocked(),
                 idle=None if self.link is None else self.link.silence(),
                 now=monotonic(),
@@ -1118,6 +1145,11 @@ cdef class Connection(Machine):
             )
         )
 
+    cdef double unread_for(self) except -1:
+        """Seconds for which what is read now has lain there, with nobody but our loop to blame."""
+        age = self.link.arrival() if self.parsing and not self.kept_waiting else None
+        return 0.0 if age is None else <double>age
+
     cdef tuple round_trips(self):
         """Seconds of the last round trips, the latest last."""
         cdef int index
@@ -1125,10 +1157,11 @@ cdef class Connection(Machine):
         return tuple([each for each in trips if each > 0])
 
     cdef int tell_why(self) except -1:
-        """Log in one line why the connection has ended."""
+        """Count, and log in one line, why the connection has ended."""
         why = self.why
         if why is None:
             return 0
+        ENDED[why.cause] += 1
         level = logging.INFO
         if why.cause in NOTABLE:
             level = logging.WARNING
@@ -1162,6 +1195,7 @@ cdef class Connection(Machine):
         if size == 0:
             return self.stream_ended()
         self.reads += 1
+        self.kept_waiting >>= 1
         if not self.turn_over:
             self.allowance = FRAMES_PER_TURN
         self.in_batch = self.parsing = True
@@ -1585,7 +1619,7 @@ cdef class Connection(Machine):
         cdef double blocked
         received = self.closing.rcvd
         if received.code == CloseCode.INTERNAL_ERROR and "ping" in received.reason.lower():
-            blocked = self.common.timers.blocked()
+            blocked = max(self.common.timers.blocked(), self.unread_for())
             if blocked >= <double>BLOCKED:
                 detail = f"{blocked_detail(blocked)}; then the peer closed with {received}"
                 self.note(
@@ -1717,6 +1751,7 @@ cdef class Connection(Machine):
             self.link.resume_reading()
             # Nobody could see signs of life until now.
             self.reads += 1
+            self.kept_waiting = 2
         if self.turn_over:
             self.go_on_later()
         return 0 if inside else self.flush()
@@ -2081,10 +2116,12 @@ cdef class Connection(Machine):
             opcode, message, compress, prepared, key, policy != WAIT and policy != CLOSE
         )
         if 0 <= limit < outbox.unawaited and outbox.count() > 1:
-            if policy == WAIT:
+            if policy == WAIT and outbox.shared <= limit:
                 # Tasks made in this turn begin to await their sends before the next one.
-                self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
-            elif not outbox.make_room(limit) and policy == CLOSE:
+                if not outbox.check_due:
+                    outbox.check_due = True
+                    self.common.loop.call_soon(self.common.loop.call_soon, self._check_outbox)
+            elif not outbox.make_room(limit) and (policy == CLOSE or policy == WAIT):
                 self.overfill()
         self.settle()
         return item
@@ -2133,6 +2170,7 @@ cdef class Connection(Machine):
 
     def _check_outbox(self):
         cdef Py_ssize_t limit = self.common.max_outbox
+        self.outbox.check_due = False
         if self.status == OPEN and self.outbox.unawaited > limit:
             if not self.outbox.make_room(limit):
                 self.overfill()

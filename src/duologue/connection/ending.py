@@ -29,6 +29,9 @@ class Cause(enum.Enum):
     CONNECTION_LOST = "the stream ended without a closing handshake"
 
 
+ENDED = dict.fromkeys(Cause, 0)
+"""How many connections of this process have ended, by cause; connections count."""
+
 _ADVICE = {
     Cause.HANDLER_RAISED: "see the traceback in the log",
     Cause.PROTOCOL_FAULT: "the peer's program, or something between, needs to be mended",
@@ -85,6 +88,8 @@ class Ending:
                 f"a ping_interval below {self.period:g} s at either end, or a longer time-out of "
                 f"what is between"
             )
+        if self.cause is Cause.TLS_FAILED and "BAD_RECORD_MAC" in str(self.exc):
+            return "something between the two ends changes what they send; find it"
         return _ADVICE.get(self.cause, "")
 
     def __str__(self) -> str:

@@ -74,6 +74,18 @@ class Endpoint:
     def on_drain(self, ws: Connection) -> None:
         """What was sent has left; before, more than ``write_limit`` octets waited."""
 
+    def on_subscription(self, ws: Connection, topic: str, count: int, before: int) -> None:
+        """The connection has subscribed to a topic, or is subscribed to it no more.
+
+        When a connection closes this is called for each of its topics, before ``on_close``.
+
+        Args:
+            ws: the connection.
+            topic: its name, or the filter that was subscribed to.
+            count: connections of this process that are subscribed to it now.
+            before: how many were before.
+        """
+
     def on_close(self, ws: Connection, code: int, reason: str) -> None:
         """The connection is closed; called once for each that was opened.
 

@@ -30,7 +30,7 @@ LATE = 1.5
 HOSTS = 256
 REMEMBERED = 8
 AGREEING = 2
-"""Earlier silences of the same length that make a habit of it."""
+"""Earlier silences of the same length that make a habit of it, if no more have another length."""
 
 
 class Silences:
@@ -47,14 +47,15 @@ class Silences:
         while len(self._hosts) > HOSTS:
             self._hosts.popitem(last=False)
         near = max(0.25, seconds / 50)
-        alike = {each: ended for each, ended in earlier if abs(each - seconds) <= near}
-        if all(ended <= now - seconds / 2 for ended in alike.values()):
+        alike = [(each, ended) for each, ended in earlier if abs(each - seconds) <= near]
+        habit = len(alike) >= max(AGREEING, len(earlier) / 2)
+        if all(ended <= now - seconds / 2 for _, ended in alike):
             earlier.append((seconds, now))
         for known in KNOWN:
             if 0 <= seconds - known <= LATE:
                 return float(known)
-        if len(alike) >= AGREEING:
-            return round(min(*alike, seconds), 1)
+        if habit:
+            return round(min(seconds, *(each for each, _ in alike)), 1)
         return None
 
 
@@ -71,6 +72,7 @@ def explain_loss(
     exc: BaseException | None,
     what: str,
     *,
+    behind: bool = False,
     blocked: float,
     idle: float | None,
     now: float,
@@ -83,6 +85,7 @@ def explain_loss(
     Args:
         exc: what the link failed with.
         what: how the end looked, in words.
+        behind: whether more waited for the peer than it took: then nothing was idle.
         blocked: seconds for which our loop was blocked just before.
         idle: seconds since the last octet came or went, ``None`` if unknown.
         now: seconds of any clock that all connections share.
@@ -97,7 +100,9 @@ def explain_loss(
         return Ending(
             Cause.LOOP_BLOCKED, detail, exc, round_trips=round_trips, blocked=blocked, idle=idle
         )
-    if idle is not None and idle >= LEAST:
+    if behind and idle is not None and idle >= LEAST:
+        what = f"{what} after {idle:.1f} s in which it took nothing of what waited for it"
+    elif idle is not None and idle >= LEAST:
         period = silences.add(host, idle, now)
         if period is not None:
             detail = f"{what} after {idle:.1f} s of silence; cut after {period:g} s, it seems"

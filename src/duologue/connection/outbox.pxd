@@ -44,7 +44,10 @@ cdef class Outbox:
     # Messages not framed yet; framed ones are in Machine.out and the link.
     cdef object queue
     cdef Py_ssize_t unawaited
+    cdef Py_ssize_t shared
     cdef Py_ssize_t waiting
+    # Whether somebody is about to look whether too much waits.
+    cdef bint check_due
     # Of the queue, how many were let go and only keep their places.
     cdef Py_ssize_t dead
     # Places of messages that may be dropped, oldest first; and of those with a key.

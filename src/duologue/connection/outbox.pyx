@@ -9,7 +9,8 @@ a key whose value changes all the time isn't moved to the end again and again. W
 its place in the queue, empty, until its turn or until such places are half of the queue.
 
 Knows neither connections nor links. Invariants: ``unawaited`` is what messages take that nobody
-awaits, ``waiting`` the octets that no other outbox holds too; a place whose message was let go is
+awaits, ``shared`` the part of it that others have been sent too and nobody can await, ``waiting``
+the octets that no other outbox holds too; a place whose message was let go is
 counted in ``dead``.
 """
 
@@ -71,6 +72,8 @@ cdef class Outbox:
         if prepared is None:
             # What is shared is held once for all, by the message itself.
             self.waiting += PyBytes_GET_SIZE(message)
+        else:
+            self.shared += PyBytes_GET_SIZE(message) + QUEUED_COST
         if key is not None:
             if self.keyed is None:
                 self.keyed = {}
@@ -197,7 +200,7 @@ cdef class Outbox:
             item = current(<Queued>place)
             if item.fate == WAITING:
                 self.let_go(item, DROPPED)
-        self.unawaited = self.waiting = 0
+        self.unawaited = self.shared = self.waiting = 0
         return 0
 
     cdef int let_go(self, Queued item, int fate) except -1:
@@ -207,6 +210,8 @@ cdef class Outbox:
             self.unawaited -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
         if item.prepared is None:
             self.waiting -= PyBytes_GET_SIZE(item.message)
+        else:
+            self.shared -= PyBytes_GET_SIZE(item.message) + QUEUED_COST
         if fate == FRAMED:
             return 0
         item.message = None

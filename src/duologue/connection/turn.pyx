@@ -7,7 +7,8 @@ list here, not a thousand handles of the loop.
 Knows nothing of connections: who waits is done with by a C function. Nobody may wait twice; who
 adds sees to that.
 
-Invariants: ``due`` says that the loop will call :meth:`Turn._end`; ``waiting`` is empty otherwise.
+Invariants: ``due`` says that the loop, or :meth:`Turn.run`, will call :meth:`Turn._end`; ``waiting``
+is empty otherwise.
 What a closed loop never came to is let go together with it.
 """
 
@@ -24,6 +25,21 @@ cdef class Turn:
             self.due = True
             self.loop.call_soon(self._end)
         return 0
+
+    def run(self, function, *args):
+        """Return ``function(*args)``; who is added meanwhile need not wait for the end of the turn.
+
+        For whoever brings much to many, from outside of any turn: a turn of the loop costs more
+        than a message.
+        """
+        cdef bint ours = not self.due
+        self.due = True
+        try:
+            return function(*args)
+        finally:
+            # Who was added before waits for the loop's call, and all others with them.
+            if ours:
+                self._end()
 
     def _end(self):
         # Who is added meanwhile waits for the next turn.
@@ -43,6 +59,12 @@ cdef class Turn:
 cdef object turns = weakref.WeakKeyDictionary()
 # The reference that was asked for last.
 cdef object latest = None
+
+
+def known_turn(loop):
+    """Return the turn of ``loop``, ``None`` if nobody has had anything to write in it yet."""
+    reference = turns.get(loop)
+    return None if reference is None else reference()
 
 
 cdef Turn turn_of(object loop, Act act):

@@ -16,7 +16,7 @@ from libc.stdint cimport uint8_t
 from duologue.base.traffic cimport counted
 from duologue.net.link cimport Link
 
-from duologue.net.silence import silence_of
+from duologue.net.silence import arrival_of, silence_of
 
 
 cdef extern from "Python.h":
@@ -145,6 +145,9 @@ cdef class _AsyncioLink(Link):
 
     cdef object silence(self):
         return silence_of(self.transport.get_extra_info("socket"))
+
+    cdef object arrival(self):
+        return arrival_of(self.transport.get_extra_info("socket"))
 
     cdef int end(self) except -1:
         if self.ending():

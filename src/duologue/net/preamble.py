@@ -1,9 +1,9 @@
 """What comes first on a connection, before it has an owner who goes on with it.
 
 :class:`ProxyPreambles` reads the PROXY protocol's preamble, and passes each link on as if nothing
-had been there, with the addresses that the preamble gives. It comes before TLS, since proxies write
-it so. :class:`SharedPort` looks at the first octets, takes none of them away, and passes the link
-on to who understands them, so that several protocols may share a port.
+had been there, with what the preamble says of addresses and TLS. It comes before TLS, since proxies
+write it so. :class:`SharedPort` looks at the first octets, takes none of them away, and passes the
+link on to who understands them, so that several protocols may share a port.
 
 Invariants: a link whose peer isn't trusted, or whose first octets are malformed or late, is closed
 without a word; nothing of what follows is lost.
@@ -88,6 +88,8 @@ class ProxyPreambles(FirstOctets):
                 return None
             if addresses.source is not None and addresses.destination is not None:
                 link.rename(_as_name(addresses.destination), _as_name(addresses.source))
+            if addresses.secure:
+                link.note_tls()
             return opened, preamble.rest
 
         waiting = Waiting(self, link, read, "no PROXY protocol preamble")

@@ -7,7 +7,7 @@ out; it never reads past the preamble.
 Invariants: the outcome doesn't depend on how octets were split; nothing beyond 107 octets (version
 1) or ``MAX_V2`` (version 2) is waited for; what isn't a preamble raises.
 
-Source: "The PROXY protocol", HAProxy, 2020-03-05, sections 2.1 and 2.2.
+Source: "The PROXY protocol", HAProxy, 2020-03-05, sections 2.1 and 2.2 (TLS: 2.2.6).
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ MAX_V1 = 107
 MAX_V2 = 16 + 4096
 """Octets of the longest preamble of version 2 that is read: no sender comes near."""
 
+TLS = 0x20
+"""Type of the entry about TLS."""
+CLIENT_TLS = 1
+"""Bit of its first octet: the client came over TLS."""
+
 Address = tuple[str, int]
 
 
@@ -35,10 +40,12 @@ class Addresses:
         source: the client's address and port; ``None`` if the proxy speaks for itself (a health
             check), or for an address that isn't of TCP over IP.
         destination: where the client connected to; ``None`` likewise.
+        secure: whether version 2 says that the client came over TLS, which ended at the proxy.
     """
 
     source: Address | None
     destination: Address | None
+    secure: bool = False
 
 
 class Preamble:
@@ -110,7 +117,18 @@ class Preamble:
             raise ValueError(f"a PROXY preamble lacks octets of its addresses: {length}")
         hosts = [str(ipaddress.ip_address(body[at : at + size])) for at in (0, size)]
         ports = struct.unpack_from("!HH", body, 2 * size)
-        return Addresses((hosts[0], ports[0]), (hosts[1], ports[1]))
+        secure = _came_over_tls(body[2 * size + 4 :])
+        return Addresses((hosts[0], ports[0]), (hosts[1], ports[1]), secure)
+
+
+def _came_over_tls(entries: bytes) -> bool:
+    """Look for the entry about TLS; what is malformed from there on tells nothing."""
+    while len(entries) >= 3:
+        kind, length = struct.unpack_from("!BH", entries)
+        value, entries = entries[3 : 3 + length], entries[3 + length :]
+        if kind == TLS and value:
+            return bool(value[0] & CLIENT_TLS)
+    return False
 
 
 def _port(word: bytes) -> int:

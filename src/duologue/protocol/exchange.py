@@ -25,11 +25,11 @@ Sources: RFC 9112 §6 (bodies), §9.3 (persistence), §9.3.2 (pipelining); RFC 9
 
 from __future__ import annotations
 
-from duologue.base.exceptions import InvalidHandshake, InvalidMessage
+from duologue.base.exceptions import InvalidHandshake, InvalidMessage, InvalidMethod
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.protocol.incoming import IncomingBody
 from duologue.protocol.outgoing import OutgoingBody
-from duologue.protocol.reply import http_date, rejection
+from duologue.protocol.reply import http_date, rejection, respond
 from duologue.wire.grammar import parse_connection
 from duologue.wire.headers import Headers
 from duologue.wire.http11 import Request, RequestParser, Response, read_request
@@ -337,11 +337,24 @@ class ServerExchange:
             self._decide_to_go_on(headers)
         octets = _serialize(response, headers, body)
         if response.status_code == 101:
-            self._unanswered = None
-            self._upgraded, self._open = True, False
+            self.upgrade(request)
         else:
             self._answered()
         return octets
+
+    def upgrade(self, request: Request | None) -> None:
+        """Note that a 101 made elsewhere answers a request, and ends the HTTP part.
+
+        Args:
+            request: The request handed out by `next_request`.
+
+        Raises:
+            ValueError: `request` isn't the one to be answered.
+        """
+        if request is not self._unanswered or self._outgoing is not None:
+            raise ValueError("this isn't the request that waits for an answer")
+        self._unanswered = None
+        self._upgraded, self._open = True, False
 
     def _prepare(
         self, request: Request | None, response: Response, head_only: bool | None
@@ -441,7 +454,11 @@ class ServerExchange:
             The octets to send.
         """
         self._open = False
-        return self.respond(self._unanswered, rejection(exc))
+        response = rejection(exc)
+        if self._streaming and isinstance(exc, InvalidMethod):
+            # Of any path's: 405 would name those that the path has (RFC 9110 §15.6.2).
+            response = respond(501, f"unknown HTTP method: {exc.method}\n")
+        return self.respond(self._unanswered, response)
 
 
 def _serialize(response: Response, headers: Headers, body: bytes) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -19,6 +19,8 @@ from .clock import VirtualEventLoop
 from .network import SimulatedNetwork
 
 __all__: list[str] = []
+
+OURS = pytest.StashKey[Callable[..., Coroutine[Any, Any, None]]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,18 +39,29 @@ def simulated_network(request: pytest.FixtureRequest) -> SimulatedNetwork:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_runtest_call(item: pytest.Item) -> None:
+    """Note the coroutine tests that are ours, before others put something else in their place.
+
+    In its automatic mode pytest-asyncio makes a plain function of each.
+    """
+    if not (isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj)):
+        return
+    if "simulated_network" in item.funcargs or item.get_closest_marker("virtual_time"):
+        item.stash[OURS] = item.obj
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run the coroutine tests that are ours."""
-    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+    test = pyfuncitem.stash.get(OURS, None)
+    if test is None:
         return None
     network = pyfuncitem.funcargs.get("simulated_network")
-    if network is None and pyfuncitem.get_closest_marker("virtual_time") is None:
-        return None
     factory: Callable[[], asyncio.AbstractEventLoop] = VirtualEventLoop
     if isinstance(network, SimulatedNetwork):
         factory = network.loop_factory
     names = pyfuncitem._fixtureinfo.argnames
     arguments: dict[str, Any] = {name: pyfuncitem.funcargs[name] for name in names}
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(pyfuncitem.obj(**arguments))
+        runner.run(test(**arguments))
     return True

@@ -17,6 +17,7 @@ Sources: RFC 9112 sections 2.1, 2.2 and 5.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from duologue.base.exceptions import HeaderLineTooLong, SecurityError, TooManyHeaders
 from duologue.base.limits import Limits
@@ -24,22 +25,26 @@ from duologue.base.types import BytesLike
 
 __all__ = ["HeadReader", "check_octets"]
 
+Line = TypeVar("Line")
+
 # Field content: tab, space, visible ASCII and obs-text (RFC 9110 section 5.5).
 _ALLOWED = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 
 
-class HeadReader:
+class HeadReader(Generic[Line]):
     """Collects one head.
 
     Args:
         limits: Uses `max_line`, `max_headers` and `max_head`.
         kind: "request" or "response", for error texts.
         line_error: Raised when the first line passes `max_line`.
-        first_line: Called with the first line, without its CRLF; raises what it thinks of it.
+        first_line: Called with the first line, without its CRLF; raises what it thinks of it. No
+            method of who holds the reader: the two would hold each other.
         skip_empty: Whether empty lines before the first line are ignored, as servers should
             (RFC 9112 section 2.2). They count towards `max_head`.
 
     Attributes:
+        first: What `first_line` has returned, None before.
         octets: Octets of the head, known once it is complete.
         rest: What came after the head, known once it is complete.
     """
@@ -49,10 +54,11 @@ class HeadReader:
         limits: Limits,
         kind: str,
         line_error: type[SecurityError],
-        first_line: Callable[[bytes], None],
+        first_line: Callable[[bytes], Line],
         *,
         skip_empty: bool,
     ) -> None:
+        self.first: Line | None = None
         self.octets = b""
         self.rest = b""
         self._limits = limits
@@ -113,7 +119,7 @@ class HeadReader:
             return None
         if b"\n " in head or b"\n\t" in head:
             return None
-        self._first_line(lines[0])
+        self.first = self._first_line(lines[0])
         self.octets = data[: end + 4]
         self.rest = data[end + 4 :]
         return lines
@@ -163,7 +169,7 @@ class HeadReader:
 
     def _take_line(self, line: bytes) -> None:
         if self._lines == 0:
-            self._first_line(line)
+            self.first = self._first_line(line)
         elif line[0] in b" \t":
             raise ValueError(f"folded header line in an HTTP {self._kind}")
         self._lines += 1

@@ -129,10 +129,9 @@ class RequestParser:
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self.content_length = 0
         self.chunked = False
-        self._line = ("", "", "")
         self._done = False
         self._reader = HeadReader(
-            limits, "request", RequestLineTooLong, self._read_line, skip_empty=True
+            limits, "request", RequestLineTooLong, _split_request_line, skip_empty=True
         )
 
     @property
@@ -168,7 +167,8 @@ class RequestParser:
         lines = self._reader.feed(data)
         if lines is None:
             return None
-        method, path, protocol = self._line
+        assert self._reader.first is not None
+        method, path, protocol = self._reader.first
         headers = _read_fields(lines)
         length, self.chunked = _read_framing(headers, protocol)
         self.content_length = length or 0
@@ -186,9 +186,6 @@ class RequestParser:
         if not self._done:
             raise EOFError(f"connection ended {self._reader.position}")
 
-    def _read_line(self, line: bytes) -> None:
-        self._line = _split_request_line(line)
-
 
 class ResponseParser:
     """Reads one response, body included.
@@ -202,9 +199,6 @@ class ResponseParser:
         max_body: Octets allowed in the body instead of `limits.max_body`; None lifts the limit.
         head_only: Whether the response ends with its head, whatever that says: so does the answer
             to CONNECT that opens a tunnel (RFC 9112 section 6.3).
-
-    Attributes:
-        protocol: "HTTP/1.1" or "HTTP/1.0", known once the status line is.
     """
 
     def __init__(
@@ -214,7 +208,6 @@ class ResponseParser:
         max_body: int | EllipsisType | None = ...,
         head_only: bool = False,
     ) -> None:
-        self.protocol = ""
         self._head_only = head_only
         self._limits = (
             limits if isinstance(max_body, EllipsisType) else replace(limits, max_body=max_body)
@@ -227,6 +220,11 @@ class ResponseParser:
         self._body: Body | None = None
         self._done = False
         self._reader = self._new_reader()
+
+    @property
+    def protocol(self) -> str:
+        """Version, "HTTP/1.1" or "HTTP/1.0", known once the status line is; empty before."""
+        return "" if self._reader.first is None else self._reader.first[0]
 
     @property
     def rest(self) -> bytes:
@@ -258,6 +256,8 @@ class ResponseParser:
             if lines is None:
                 return None
             data = self._reader.rest
+            assert self._reader.first is not None
+            _, self._status, self._reason = self._reader.first
             if 100 <= self._status < 200 and self._status != 101:
                 self._drop_interim()
             else:
@@ -284,23 +284,14 @@ class ResponseParser:
         self._body.feed_eof()
         return self._finish()
 
-    def _new_reader(self) -> HeadReader:
+    def _new_reader(self) -> HeadReader[tuple[str, int, str]]:
         limits = self._limits
         if limits.max_head is not None and self._interim:
             # At least 1: a limit of 0 has no meaning, and no head is that short.
             limits = replace(limits, max_head=max(1, limits.max_head - self._interim))
-        return HeadReader(limits, "response", StatusLineTooLong, self._read_line, skip_empty=False)
-
-    def _read_line(self, line: bytes) -> None:
-        protocol, _, after = line.partition(b" ")
-        if not _is_version(protocol):
-            raise ValueError(f"invalid HTTP status line: {_show(line)}")
-        self.protocol = _check_protocol(protocol)
-        status, _, reason = after.partition(b" ")
-        if not _is_status(status):
-            raise ValueError(f"invalid HTTP status line: {_show(line)}")
-        self._status = int(status)
-        self._reason = reason.decode("iso-8859-1")
+        return HeadReader(
+            limits, "response", StatusLineTooLong, _split_status_line, skip_empty=False
+        )
 
     def _drop_interim(self) -> None:
         self._interim += len(self._reader.octets)
@@ -370,6 +361,17 @@ def _split_request_line(line: bytes) -> tuple[str, str, str]:
     if not _is_token(method) or not _is_target(target):
         raise ValueError(f"invalid HTTP request line: {_show(line)}")
     return method.decode("ascii"), target.decode("ascii"), _check_protocol(protocol)
+
+
+def _split_status_line(line: bytes) -> tuple[str, int, str]:
+    version, _, after = line.partition(b" ")
+    if not _is_version(version):
+        raise ValueError(f"invalid HTTP status line: {_show(line)}")
+    protocol = _check_protocol(version)
+    status, _, reason = after.partition(b" ")
+    if not _is_status(status):
+        raise ValueError(f"invalid HTTP status line: {_show(line)}")
+    return protocol, int(status), reason.decode("iso-8859-1")
 
 
 def _check_protocol(protocol: bytes) -> str:

@@ -347,3 +347,14 @@ async def test_the_request_stays_only_when_asked_for(keep: bool) -> None:
             assert heads["open"][0].headers["X-Y"] == "z"
             assert heads["open"][1] == ws.response
     assert heads["message"] == (heads["open"] if keep else (None, None))
+
+
+async def test_a_callback_that_nobody_would_await_is_refused() -> None:
+    class Awaiting(duologue.Endpoint):
+        async def on_message(self, ws: Any, message: Any) -> None:  # type: ignore[override]
+            await ws.send(message)
+
+    with pytest.raises(TypeError, match="on_message must be a plain function"):
+        serve(Awaiting(), "127.0.0.1", 0)
+    with pytest.raises(TypeError, match="on_message must be a plain function"):
+        duologue.App().websocket("/")(Awaiting)

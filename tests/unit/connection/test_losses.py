@@ -66,6 +66,19 @@ def test_silences_of_the_same_length_are_a_habit_of_that_host() -> None:
     assert (why.cause, why.period) == (Cause.IDLE_CUT, 7.3)
 
 
+def test_silences_of_any_length_are_no_habit() -> None:
+    silences = Silences()
+    for number, each in enumerate((1.0, 1.6, 2.2, 2.8, 3.4, 4.0)):
+        explain(idle=each, now=100.0 * number, silences=silences)
+    causes = [
+        explain(idle=each, now=1000.0 + 100 * number, silences=silences).cause
+        for number, each in enumerate((2.1, 2.3, 2.2))
+    ]
+    assert causes == [Cause.CONNECTION_LOST] * 3
+    # Once most are alike it is one.
+    assert explain(idle=2.2, now=2000.0, silences=silences).cause is Cause.IDLE_CUT
+
+
 def test_many_losses_at_one_moment_are_no_habit() -> None:
     silences = Silences()
     for number in range(10):
@@ -83,3 +96,15 @@ def test_what_is_remembered_is_bounded() -> None:
     for number in range(REMEMBERED):
         silences.add("h", 100.5 + 10 * number, 1000.0 * number)
     assert silences.add("h", 7.3, 100_000.0) is None
+
+
+def test_who_was_behind_was_not_idle() -> None:
+    why = explain(idle=60.2, behind=True)
+    assert (why.cause, why.period, why.idle) == (Cause.CONNECTION_LOST, None, 60.2)
+    assert why.detail == "reset after 60.2 s in which it took nothing of what waited for it"
+
+
+def test_octets_that_were_changed_on_their_way_are_no_matter_of_certificates() -> None:
+    failure = ssl.SSLError(1, "[SSL: DECRYPTION_FAILED_OR_BAD_RECORD_MAC] bad record mac")
+    assert "something between the two ends" in explain(failure).advice
+    assert "certificates" in explain(ssl.SSLError(1, "certificate required")).advice

@@ -97,6 +97,28 @@ async def test_closing_at_once(way: str) -> None:
                 await refused
 
 
+async def test_what_is_published_in_one_turn_is_bounded_at_once() -> None:
+    """Nobody can await it later, unlike what was sent in this turn."""
+    with rig(limits=LIMITS) as r:
+        r.clog()
+        sent = [r.ws.send(message(number)) for number in range(4)]
+        broadcast([r.ws], message(0))
+        assert r.ws.state is State.OPEN
+        waiting = [asyncio.ensure_future(each) for each in sent]
+        await turns()
+        assert r.ws.state is State.OPEN
+        for number in range(1, 3):
+            broadcast([r.ws], message(number))
+        assert r.ws.state is State.OPEN
+        broadcast([r.ws], message(3))
+        assert r.ws.state is State.CLOSING
+        assert r.ws.why is not None and r.ws.why.cause is Cause.OUTBOX_FULL
+        r.wire.lose()
+        for each in waiting:
+            with pytest.raises(ConnectionClosed):
+                await each
+
+
 async def test_waiting_is_the_default_and_awaited_sends_have_no_bound() -> None:
     with rig(limits=LIMITS) as r:
         assert r.ws.overflow == "wait"

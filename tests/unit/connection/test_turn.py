@@ -11,6 +11,7 @@ import pytest
 
 from duologue.base.vocabulary import State
 from duologue.connection.broadcast import broadcast
+from duologue.connection.turn import known_turn
 
 from .rig import Rig, rig, turns
 
@@ -54,6 +55,36 @@ async def test_one_that_fails_does_not_stop_the_others() -> None:
         assert str(report["exception"]) == "no writing today"
         broadcast([good.ws], "y")
         assert await good.heard_data() == [b"y"]
+
+
+@pytest.mark.virtual_time
+async def test_a_turn_of_its_own() -> None:
+    """What is sent inside goes out together at the end of it, and not in the loop's turn."""
+    with rig() as a, rig() as b:
+        turn = known_turn(asyncio.get_running_loop())
+        assert turn is not None
+
+        def publish(text: str) -> str:
+            broadcast([a.ws, b.ws], text)
+            turn.run(broadcast, [a.ws], "inner")
+            assert a.wire.writes == 0
+            return text
+
+        assert turn.run(publish, "outer") == "outer"
+        assert (a.wire.writes, b.wire.writes) == (1, 1)
+        # Who waits already goes on waiting for the loop.
+        b.ws.send("before")
+        turn.run(broadcast, [a.ws], "later")
+        assert (a.wire.writes, b.wire.writes) == (1, 1)
+        assert await a.heard_data() == [b"outer", b"inner", b"later"]
+        assert await b.heard_data() == [b"outer", b"before"]
+        with pytest.raises(ZeroDivisionError):
+            turn.run(lambda: (broadcast([a.ws], "x"), 1 // 0))
+        assert await a.heard_data() == [b"x"]
+
+
+async def test_a_loop_without_connections() -> None:
+    assert known_turn(asyncio.get_running_loop()) is None
 
 
 def test_a_loop_closed_with_something_to_write_is_let_go() -> None:

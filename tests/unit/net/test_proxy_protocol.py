@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,8 @@ SIX = (
     + struct.pack("!HH", 4124, 443)
 )
 TLV = b"\x04\x00\x03abc"
+OVER_TLS = b"\x20\x00\x0f\x01\x00\x00\x00\x00\x21\x00\x07TLSv1.3"
+WITHOUT_TLS = b"\x20\x00\x05\x00\x00\x00\x00\x00"
 
 GOOD = [
     (b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\n", V4),
@@ -32,6 +35,12 @@ GOOD = [
     (second(0x21, 0x11, FOUR), V4),
     (second(0x21, 0x11, FOUR + TLV), V4),
     (second(0x21, 0x21, SIX), V6),
+    (second(0x21, 0x11, FOUR + TLV + OVER_TLS), replace(V4, secure=True)),
+    (second(0x21, 0x21, SIX + OVER_TLS + TLV), replace(V6, secure=True)),
+    (second(0x21, 0x11, FOUR + WITHOUT_TLS), V4),
+    (second(0x21, 0x11, FOUR + b"\x20\x00\x00"), V4),
+    (second(0x21, 0x11, FOUR + b"\x04\xff\xff" + OVER_TLS), V4),
+    (second(0x20, 0x11, FOUR + OVER_TLS), Addresses(None, None)),
     (second(0x20, 0x00, b""), Addresses(None, None)),
     (second(0x20, 0x11, FOUR), Addresses(None, None)),
     (second(0x21, 0x31, bytes(216)), Addresses(None, None)),

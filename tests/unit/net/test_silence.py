@@ -9,7 +9,12 @@ import time
 
 import pytest
 
-from duologue.net.silence import silence_of, silence_of_descriptor
+from duologue.net.silence import (
+    arrival_of,
+    arrival_of_descriptor,
+    silence_of,
+    silence_of_descriptor,
+)
 
 
 @pytest.fixture
@@ -33,6 +38,10 @@ def test_silence_begins_with_the_last_octet(ends: tuple[socket.socket, socket.so
         client.recv(1)
         told = silence_of_descriptor(client.fileno())
         assert told is not None and told < silence  # type: ignore[operator]
+        # What is sent is no arrival, and reading is not what counts.
+        for ask in (arrival_of, lambda sock: arrival_of_descriptor(sock.fileno())):
+            arrival = ask(server)
+            assert arrival is not None and arrival >= 0.25
         # It is still open, and a reset changes nothing.
         os.fstat(client.fileno())
 
@@ -40,7 +49,7 @@ def test_silence_begins_with_the_last_octet(ends: tuple[socket.socket, socket.so
 def test_others_do_not_tell() -> None:
     one, other = socket.socketpair()
     with one, other:
-        assert silence_of(one) is None
+        assert silence_of(one) is arrival_of(one) is None
     assert silence_of(None) is None
     assert silence_of(object()) is None
     assert silence_of_descriptor(-1) is None

@@ -47,15 +47,39 @@ def test_plain():
     pass
 """
 
+# As pytest-asyncio does in its automatic mode: what runs is no coroutine function any more.
+OTHER = """
+import inspect
+
+import pytest
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if inspect.iscoroutinefunction(item.obj) and "beside" in item.nodeid:
+            item.runtest = taking_over(item, item.runtest)
+
+
+def taking_over(item, runtest):
+    def run():
+        item.obj = lambda **arguments: pytest.fail("it ran elsewhere")
+        runtest()
+
+    return run
+"""
+
 
 def test_a_project(tmp_path: Path) -> None:
-    (tmp_path / "test_project.py").write_text(PROJECT)
+    for folder, conftest in (("alone", ""), ("beside", OTHER)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "conftest.py").write_text(conftest)
+        (tmp_path / folder / f"test_{folder}.py").write_text(PROJECT)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--strict-markers", "-q"]
     result = subprocess.run(
-        [*command, "-p", "duologue.testing.pytest_plugin", "test_project.py"],
+        [*command, "-p", "duologue.testing.pytest_plugin"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    assert "1 failed, 3 passed" in result.stdout, result.stdout + result.stderr
-    assert "assert 1 == 2" in result.stdout
+    assert "2 failed, 6 passed" in result.stdout, result.stdout + result.stderr
+    assert result.stdout.count("- assert 1 == 2") == 2

@@ -5,7 +5,8 @@ order among other things that are sent is that of the calls. With one it first g
 from the backplane, and is offered when it comes back: a topic has the same order in all processes.
 
 Knows connections and one backplane, neither servers nor applications. Belongs to one event loop.
-Invariant: a backplane is told of exactly those topics that :class:`Topics` has.
+Invariant: a backplane is told of exactly those topics that :class:`Topics` has, and those that this
+process itself is subscribed to.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from duologue.base.callbacks import check_callback
 from duologue.base.exceptions import TooManySubscriptions
 from duologue.base.limits import DEFAULT_LIMITS, Limits
 from duologue.base.types import DataLike, LoggerLike
 from duologue.connection.connection import Connection
 from duologue.connection.policies import Overflow
+from duologue.hub.backplanes.interests import Interests
 from duologue.hub.backplanes.interface import Backplane
 from duologue.hub.members import Entrance, Member
 from duologue.hub.message import Message, prepare
@@ -30,6 +33,7 @@ from duologue.hub.names import check_name, check_topic, is_filter
 from duologue.hub.packing import Packing
 from duologue.hub.positions import Positions
 from duologue.hub.presence import Board, PresenceEvent, Present, Watch
+from duologue.hub.subscription import OnMessage, Subscription
 from duologue.hub.topics import Topic, Topics
 
 OnSubscription = Callable[[Connection, str, int, int], object]
@@ -79,6 +83,7 @@ class Hub:
         self._topics = Topics()
         self._positions = Positions(limits.max_topics)
         self._packing = Packing()
+        self._ears: Interests[Subscription] = Interests()
         self._entrance = Entrance(self)
         self._on_subscription: list[OnSubscription] = []
         self._on_gap: list[OnGap] = []
@@ -91,7 +96,7 @@ class Hub:
         """Take a backplane that was not known when the hub was made; before :meth:`start`."""
         self.backplane = backplane
         self._board.process = backplane.name
-        for name in self._topics.names():
+        for name in dict.fromkeys([*self._topics.names(), *self._ears]):
             backplane.interest(name)
 
     async def start(self) -> None:
@@ -153,8 +158,7 @@ class Hub:
             self.backplane.interest(added.name)
         if self._board.minds(added.name):
             self._board.joined(added.name, connection.id.hex, presence)
-        if self._on_subscription:
-            self._tell_subscription(connection, added, len(added) - 1)
+        self._tell_subscription(connection, added, len(added) - 1)
 
     def _check_room(self, member: Member, found: Topic | None) -> None:
         most = self.limits.max_subscriptions
@@ -167,15 +171,15 @@ class Hub:
     def part(self, connection: Connection, topic: Topic) -> None:
         """Take a subscription away that there is."""
         self._topics.remove(topic, connection)
-        if not topic and self.backplane is not None:
+        if not topic and self.backplane is not None and topic.name not in self._ears:
             self.backplane.no_interest(topic.name)
         if self._board.minds(topic.name):
             self._board.left(topic.name, connection.id.hex)
-        if self._on_subscription:
-            self._tell_subscription(connection, topic, len(topic) + 1)
+        self._tell_subscription(connection, topic, len(topic) + 1)
 
     def _tell_subscription(self, connection: Connection, topic: Topic, before: int) -> None:
         now = len(topic)
+        connection.subscription_changed(topic.name, now, before)
         for callback in self._on_subscription:
             try:
                 callback(connection, topic.name, now, before)
@@ -186,11 +190,55 @@ class Hub:
         """Have a function called for each subscription that begins or ends; a decorator.
 
         It is called with the connection, the topic, and how many connections of this process are
-        subscribed to it now and were before. Of a connection that closes it is called once for
-        each topic, before ``on_close`` is.
+        subscribed to it now and were before; :meth:`Endpoint.on_subscription` is, too. Of a
+        connection that closes it is called once for each topic, before ``on_close`` is.
         """
+        check_callback("on_subscription", callback)
         self._on_subscription.append(callback)
         return callback
+
+    # -- the process itself
+
+    def subscribe(self, topic: str, callback: OnMessage) -> Subscription:
+        """Have a function of this process called with what is published to a topic.
+
+        ::
+
+            hub.subscribe("settings", lambda topic, message: settings.update(json.loads(message)))
+
+        In whatever process it was published, and in the topic's order: for commands to all workers,
+        caches that they drop, questions and answers. The process counts as no subscriber and has no
+        presence.
+
+        Args:
+            topic: a name or a filter, as connections subscribe to.
+            callback: called with the topic's name and the message, :class:`str` or :class:`bytes`,
+                once it was offered to connections. Without a backplane that is inside of
+                ``publish()``. What it raises is logged.
+
+        Returns:
+            What ends it by ``close()``.
+
+        Raises:
+            TypeError: If ``topic`` has another type, or ``callback`` can't be called.
+            ValueError: If ``topic`` can't be one.
+        """
+        check_callback("subscribe", callback)
+        found = Subscription(
+            check_topic(topic, self.limits.max_topic), callback, self._unsubscribe, self._logger
+        )
+        if self.backplane is not None and not self._wants(found.topic):
+            self.backplane.interest(found.topic)
+        self._ears.add(found, found.topic)
+        return found
+
+    def _unsubscribe(self, ended: Subscription) -> None:
+        self._ears.drop(ended)
+        if self.backplane is not None and not self._wants(ended.topic):
+            self.backplane.no_interest(ended.topic)
+
+    def _wants(self, topic: str) -> bool:
+        return topic in self._ears or self._topics.find(topic) is not None
 
     # -- publishing
 
@@ -229,12 +277,14 @@ class Hub:
             for each later one. Without a backplane it does not suspend.
 
         Raises:
-            TypeError: If ``topic``, ``message`` or ``key`` has another type.
+            TypeError: If ``topic``, ``message``, ``key`` or ``exclude`` has another type.
             ValueError: If ``topic`` is no name, ``overflow`` no policy, ``key``
                 longer than 1024 octets, or ``message`` a str that has no UTF-8 form.
             BackplaneError: When awaited, if the other processes could not be told.
         """
         name = check_name(topic, self.limits.max_topic)
+        if exclude is not None and not isinstance(exclude, Connection):
+            raise TypeError(f"exclude must be a connection, not {exclude!r}")
         published = Message(name, prepare(message, text, name, key, overflow), exclude)
         if self.backplane is None or local:
             published.settle(self._positions.take(name))
@@ -254,6 +304,9 @@ class Hub:
         failures = self._topics.deliver(message.topic, message.prepared, message.exclude)
         for connection, exc in failures or ():
             connection.log().warning("skipped publish: failed to write message: %s", exc)
+        if self._ears:
+            for subscription in list(self._ears.peers(message.topic)):
+                subscription.tell(message)
 
     # -- who is there
 
@@ -297,6 +350,8 @@ class Hub:
             What keeps the members, and ends it by ``close()``. Those of other processes are there
             when ``await watch.ready()`` returns. Who is there already is no event.
         """
+        if callback is not None:
+            check_callback("watch", callback)
         return self._board.watch(check_topic(topic, self.limits.max_topic), callback)
 
     def on_gap(self, callback: OnGap) -> OnGap:
@@ -305,6 +360,7 @@ class Hub:
         It is called with the reason, in words. A program whose clients count on getting everything
         closes their connections with 1012 there, or tells them to ask for what they missed.
         """
+        check_callback("on_gap", callback)
         self._on_gap.append(callback)
         return callback
 

@@ -19,6 +19,7 @@ import select
 import socket
 import ssl as ssl_module
 import threading
+import weakref
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -40,6 +41,7 @@ class Post:
         token: instead of one in the URL, ``https://TOKEN@host/``.
 
     Raises:
+        TypeError: If the token isn't str.
         ValueError: If the URL is none of HTTP, or there is no token.
     """
 
@@ -49,6 +51,8 @@ class Post:
             raise ValueError(f"a publisher needs the URL of an endpoint for HTTP, not {url!r}")
         if token is None:
             token = unquote(parts.password or parts.username or "")
+        if not isinstance(token, str):
+            raise TypeError(f"a token must be str, not {token!r}")
         if not token:
             raise ValueError("a publisher needs a token")
         if not token.isascii() or not token.isprintable() or " " in token:
@@ -70,9 +74,9 @@ class Post:
         """Build a request that publishes messages, in order.
 
         Raises:
-            TypeError: If one of them is neither str nor bytes-like.
+            TypeError: If they are no pairs, or one of them is neither str nor bytes-like.
         """
-        body = json.dumps([_entry(topic, message) for topic, message in messages]).encode()
+        body = json.dumps([_entry(*_pair(each)) for each in messages]).encode()
         return f"{self._head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
     def positions(self, response: Response) -> list[int]:
@@ -89,6 +93,15 @@ class Post:
             return [int(position) for position in json.loads(response.body)["positions"]]
         except (ValueError, KeyError, TypeError):
             raise PublishError("what answers there is no endpoint for publishing", 200) from None
+
+
+def _pair(each: object) -> tuple[str, DataLike]:
+    if not isinstance(each, tuple | list) or len(each) != 2:
+        raise TypeError(f"messages must be pairs of topic and message, not {each!r}")
+    topic, message = each
+    if not isinstance(topic, str):
+        raise TypeError(f"a topic must be str, not {topic!r}")
+    return topic, message
 
 
 def _entry(topic: str, message: DataLike) -> dict[str, str]:
@@ -126,7 +139,8 @@ class Publisher:
         ssl: context for ``https``, by default one that trusts the system's authorities.
 
     Raises:
-        ValueError: If the URL is none of HTTP, or there is no token.
+        TypeError: If the token isn't str.
+        ValueError: If the URL is none of HTTP, there is no token, or ``timeout`` isn't more than 0.
     """
 
     def __init__(
@@ -138,6 +152,8 @@ class Publisher:
         ssl: ssl_module.SSLContext | None = None,
     ) -> None:
         self._post = Post(url, token)
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be more than 0 or None, not {timeout!r}")
         self._timeout = timeout
         self._ssl: ssl_module.SSLContext | None = None
         if self._post.secure:
@@ -147,11 +163,23 @@ class Publisher:
         self._lock = threading.Lock()
         self._keeping = False
         self._sock: socket.socket | None = None
-        self._process = os.getpid()
         self._akeeping = False
         self._idle: (
             tuple[asyncio.AbstractEventLoop, asyncio.StreamReader, asyncio.StreamWriter] | None
         ) = None
+        _publishers.add(self)
+
+    def forked(self) -> None:
+        """Begin anew in a child process: what its parent has is not for it.
+
+        Connections first of all, whose next answers are the parent's; and the lock, which a thread
+        may hold that the child hasn't.
+        """
+        self._lock = threading.Lock()
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            os.close(sock.detach())
+        self._idle = None
 
     # -- blocking
 
@@ -204,12 +232,6 @@ class Publisher:
     def _connected(self) -> socket.socket:
         """Take the idle connection if it is still there, else make a new one."""
         sock, self._sock = self._sock, None
-        if self._process != os.getpid():
-            # The parent's: its next answer is not for this process.
-            self._process = os.getpid()
-            if sock is not None:
-                os.close(sock.detach())
-                sock = None
         if sock is not None:
             if not select.select([sock], [], [], 0)[0]:
                 return sock
@@ -319,6 +341,18 @@ class Publisher:
         if idle is not None and idle[0] is asyncio.get_running_loop():
             await _close(idle[2])
 
+
+# Those that a child process has to tell.
+_publishers: weakref.WeakSet[Publisher] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for publisher in list(_publishers):
+        publisher.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
 
 _UNKNOWN = "the connection ended before the answer: not known whether it was published"
 

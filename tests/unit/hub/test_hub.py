@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,6 +105,29 @@ async def test_what_cannot_be_published(topic: Any, message: Any, error: type[Ex
         with pytest.raises(error):
             hub.publish(topic, message)
         assert await a.heard_data() == []
+
+
+async def test_only_a_connection_can_be_excluded() -> None:
+    hub = Hub()
+    with members(hub, 1) as (a,), pytest.raises(TypeError, match="exclude must be a connection"):
+        hub.publish("x", "a", exclude=[a.ws])  # type: ignore[arg-type]
+
+
+async def test_what_nobody_would_await_is_refused() -> None:
+    async def callback(*arguments: Any) -> None: ...
+
+    hub = Hub()
+    takers: list[Any] = [
+        hub.on_subscription,
+        hub.on_gap,
+        functools.partial(hub.watch, "x"),
+        functools.partial(hub.subscribe, "x"),
+    ]
+    for take in takers:
+        with pytest.raises(TypeError, match="plain function"):
+            take(callback)
+        with pytest.raises(TypeError, match="must be a function, not 5"):
+            take(5)
 
 
 async def test_excluded() -> None:

@@ -160,21 +160,23 @@ def test_an_idle_connection_that_has_ended(serve: Any) -> None:
         assert publisher.publish("a", "2") == 2
 
 
-def test_a_child_does_not_use_its_parents_connection(serve: Any) -> None:
-    server = serve([ok(1), ok(2)])
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_a_child_has_a_connection_and_a_lock_of_its_own(serve: Any) -> None:
+    server = serve([ok(1), ok(2)], [ok(3)])
     with Publisher(server.url, token="t") as publisher:
         assert publisher.publish("a", "1") == 1
-        kept = publisher._sock
-        assert kept is not None
-        name = kept.getsockname()
-        publisher._process -= 1  # as it is in a child
-        with socket.socket(fileno=os.dup(kept.fileno())) as parents:
-            with publisher._connected() as childs:
-                assert childs.getsockname() != name
-            # The parent's goes on.
-            parents.settimeout(10)
-            parents.sendall(server.requests[0][0])
-            assert parents.recv(65536) == ok(2)
+        # As if another thread were publishing now: the child doesn't have that thread.
+        with publisher._lock:
+            child = os.fork()
+            if child == 0:
+                position = 0
+                with contextlib.suppress(BaseException):
+                    position = publisher.publish("a", "3")
+                os._exit(position)
+        assert publisher.publish("a", "2") == 2
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 3
 
 
 @pytest.mark.parametrize(
@@ -214,9 +216,26 @@ def test_nobody_there(publish: Any) -> None:
         publish(Publisher(f"http://127.0.0.1:{port}", token="t"), [("a", "1")])
 
 
-def test_what_is_no_message_is_not_sent(publish: Any) -> None:
-    with pytest.raises(TypeError, match="str or bytes"):
-        publish(Publisher("http://127.0.0.1:1", token="t"), [("a", 1)])
+@pytest.mark.parametrize(
+    ("messages", "text"),
+    [
+        ([("a", 1)], "str or bytes"),
+        ([(b"a", "1")], "topic must be str"),
+        ("ab", "pairs"),
+        ({"a": "1"}, "pairs"),
+    ],
+)
+def test_what_is_no_message_is_not_sent(publish: Any, messages: Any, text: str) -> None:
+    with pytest.raises(TypeError, match=text):
+        publish(Publisher("http://127.0.0.1:1", token="t"), messages)
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0])
+def test_a_time_out_that_can_not_be(timeout: float) -> None:
+    with pytest.raises(ValueError, match="timeout must be more than 0"):
+        Publisher("http://localhost", token="t", timeout=timeout)
+    with pytest.raises(TypeError, match="token"):
+        Publisher("http://localhost", token=b"t")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import struct
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +30,13 @@ from duologue.hub.backplanes.framing import Kind, frame
 from duologue.hub.backplanes.interests import Interests
 from duologue.hub.backplanes.private import OwnedSocket
 from duologue.hub.backplanes.process import Process
+from duologue.hub.backplanes.streams import Listening, listen
 from duologue.hub.positions import Positions
 
 RESERVED = 1 << 20
 """Positions that are reserved on disk at a time."""
+ROUNDS = 16
+"""How often the sockets are read before others on the event loop have their turn."""
 
 
 class Bus:
@@ -72,10 +74,11 @@ class Bus:
         self._strangers: set[Process] = set()
         self._due: dict[Process, None] = {}
         self._published: list[tuple[Process, bytes]] = []
+        self._reading = False
         self._positions = Positions(limits.max_topics)
         self._reserved = 0
         self._owned: OwnedSocket | None = None
-        self._server: asyncio.AbstractServer | None = None
+        self._server: Listening | None = None
         self._lease_timer: asyncio.TimerHandle | None = None
         self._look_at = 0.0
 
@@ -94,8 +97,7 @@ class Bus:
             raise BackplaneError(f"another process owns {self.path}") from None
         self._reserved = self._read_reserved()
         self._positions = Positions(self.limits.max_topics, self._reserved)
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Process(self), sock=self._owned.sock)
+        self._server = await listen(self._owned.sock, lambda: Process(self), self._read)
         self._look_later()
 
     async def close(self) -> None:
@@ -193,39 +195,66 @@ class Bus:
             if process is not but:
                 process.write(octets)
 
+    # -- reading, publishing and writing
+
+    def _read(self) -> None:
+        """Read what has come from any process, act on it, and write what comes of it."""
+        self._reading = True
+        try:
+            for _ in range(ROUNDS):
+                if self._server is None:
+                    return
+                count = len(self._published)
+                self._server.read()
+                self._publish(count)
+                if not self._published:
+                    return
+            asyncio.get_running_loop().call_soon(self._read)
+        finally:
+            self._reading = False
+            self.flush()
+
     def publish_later(self, process: Process, body: bytes) -> None:
         """Publish a message once everything is read that was written before it.
 
         Somebody may be told that he is subscribed, and tell somebody at another process to publish:
-        both processes have written by then, and the sockets may be read in any order. What this
-        turn of the loop doesn't read, since it came after the loop had looked, the next one does.
+        both processes have written by then, and the sockets may be read in any order. What was
+        not there yet when the sockets were looked at is there when they are looked at again.
         """
-        if not self._published:
+        if not self._published and not self._reading:
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.call_soon, self.publish_all)
         self._published.append((process, body))
 
     def publish_all(self) -> None:
         """Publish what was read, in that order."""
-        published, self._published = self._published, []
+        self._publish(len(self._published))
+        self.flush()
+
+    def _publish(self, count: int) -> None:
+        """Publish so many of the messages that were read, in that order."""
+        if not count:
+            return
+        published = self._published[:count]
+        del self._published[:count]
         for process, body in published:
             try:
                 process.publish(body)
-            except (ValueError, IndexError, struct.error) as exc:
+            except ValueError as exc:
                 process.cut_off(f"it does not speak as this version does: {exc!r}")
-        self.flush()
 
     def flush_later(self, process: Process) -> None:
-        """Have a process's frames written at the end of the turn."""
-        if not self._due:
+        """Have a process's frames written at the end of the turn, or of reading."""
+        if not self._due and not self._reading:
             asyncio.get_running_loop().call_soon(self.flush)
         self._due[process] = None
 
     def flush(self) -> None:
         """Write what waits for each process."""
-        due, self._due = self._due, {}
-        for process in due:
-            process.flush()
+        if self._due:
+            due, self._due = self._due, {}
+            for process in due:
+                process.flush()
 
     # -- leases
 

@@ -5,6 +5,7 @@ Knows names and filters; what a process is does not matter, as long as it can be
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 from duologue.hub.names import Filters, is_filter
@@ -22,6 +23,12 @@ class Interests(Generic[Peer]):
 
     def __len__(self) -> int:
         return len(self._topics)
+
+    def __contains__(self, topic: str) -> bool:
+        return topic in self._topics
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._topics)
 
     def add(self, peer: Peer, topic: str) -> None:
         """Note an interest; one that is there already changes nothing."""

@@ -28,6 +28,7 @@ from duologue.hub.backplanes.bus import Bus
 from duologue.hub.backplanes.framing import EVERYBODY, Kind, frame
 from duologue.hub.backplanes.interface import Backplane, Receiver
 from duologue.hub.backplanes.line import Line
+from duologue.hub.backplanes.streams import connect
 from duologue.hub.message import Message
 
 SHORTEST_PAUSE = 0.02
@@ -139,7 +140,7 @@ class LocalBackplane(Backplane):
 
     async def _connect(self) -> Line:
         line = Line(self, self.limits.lease)
-        await asyncio.get_running_loop().create_unix_connection(lambda: line, str(self.path))
+        await connect(str(self.path), line)
         return line
 
     async def _run_bus(self) -> None:

@@ -14,7 +14,7 @@ from duologue.hub.backplanes.interface import Backplane
 
 from .venue import Recorder, Venue, text, venue
 
-KINDS = ["memory", "local"]
+KINDS = ["memory", "local", "local over asyncio"]
 
 Open = Callable[..., AbstractAsyncContextManager[Venue]]
 

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
+from unittest import mock
 
 from duologue.base.limits import Limits
 from duologue.connection.prepared import Prepared
+from duologue.hub.backplanes import streams
 from duologue.hub.backplanes.bus import Bus
 from duologue.hub.backplanes.interface import Backplane
 from duologue.hub.backplanes.local import LocalBackplane
@@ -99,6 +101,10 @@ async def venue(kind: str, **limits: Any) -> AsyncIterator[Venue]:
             exchange = Exchange(bounds)
             place = Venue(lambda: MemoryBackplane(exchange))
         else:
+            if kind == "local over asyncio":
+                # As where the engine has no sockets of its own.
+                without = mock.patch.object(streams, "use_epoll", return_value=False)
+                stack.enter_context(without)
             bus = await stack.enter_async_context(Bus(limits=bounds))
             place = Venue(lambda: LocalBackplane(bus.path, limits=bounds), bus)
         try:

@@ -152,7 +152,7 @@ async def test_what_an_untrusted_nginx_tells_is_nothing(
 
 @pytest.mark.needs_haproxy
 @pytest.mark.parametrize("secure", [False, True])
-@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2"])
+@pytest.mark.parametrize("send", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])
 async def test_the_proxy_protocol_of_haproxy(
     tmp_path: Path, tls_files: TlsFiles, send: str, secure: bool
 ) -> None:
@@ -160,8 +160,10 @@ async def test_the_proxy_protocol_of_haproxy(
     async with behind_haproxy(tmp_path, tls, send, proxy_protocol=True) as visitor:
         seen = await visitor.get()
         assert seen["client"][0] == CLIENT
-        # X-Forwarded-Proto came from HAProxy, but any client might have sent it that way.
-        assert seen["scheme"] == "http"
+        # X-Forwarded-Proto came from HAProxy, but any client might have sent it that way. What
+        # the preamble itself says is the proxy's.
+        told = secure and send == "send-proxy-v2-ssl"
+        assert seen["scheme"] == ("https" if told else "http")
         seen, ours = await visitor.talk()
         assert seen["client"] == ours
 

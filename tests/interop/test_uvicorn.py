@@ -113,6 +113,21 @@ async def handshake(netloc: str, path: str = "/") -> Any:
     return reader, writer
 
 
+async def test_what_is_no_get_is_refused() -> None:
+    async with serving(echo, OURS) as netloc:
+        host, _, port = netloc.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 405 ")
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_shutdown() -> None:
     async with serving(echo, OURS) as netloc:
         ws = await connect(f"ws://{netloc}/")

@@ -11,18 +11,19 @@ the same compiled path as one of ``serve()``: nothing here happens for each mess
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from types import SimpleNamespace
+from types import EllipsisType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from duologue.app.dispatching import Dispatcher
 from duologue.app.forwarded import TrustedProxies
 from duologue.app.guard.guard import Guard
-from duologue.app.logs import set_up_logging
-from duologue.app.options import Options, limits_of, terms_of
+from duologue.app.logs import LogConfig, configure_logging, set_up_logging
+from duologue.app.options import HTTP, Options, limits_of, terms_of
 from duologue.app.publishing import Publishing
 from duologue.app.request import Request
 from duologue.app.routes import (
@@ -39,6 +40,7 @@ from duologue.app.routing import Pattern
 from duologue.app.serving import serving
 from duologue.app.static import StaticFiles
 from duologue.app.stats import Stats, Tally, collect
+from duologue.app.uvicorn_names import taken
 from duologue.app.workers.running import check_workers, run_workers
 from duologue.asgi.guest import Guest
 from duologue.asgi.scope import Receive, Scope, Send
@@ -50,6 +52,7 @@ from duologue.hub.hub import Hub
 from duologue.net.loops import run
 from duologue.net.signals import stop_requested
 from duologue.server.exchanges import HTTPExchange
+from duologue.server.terms import ConnectionOptions
 from duologue.wire.headers import HeadersLike
 from duologue.wire.http11 import SERVER
 from duologue.wire.response import Response
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
-Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
+Lifespan = Callable[["App"], Any]
 
 
 class App(Publishing):
@@ -89,8 +92,9 @@ class App(Publishing):
 
     Args:
         lifespan: function that takes the application and returns an asynchronous context manager,
-            which is entered before the first request and left after the last one. A mapping that
-            it yields becomes attributes of ``app.state``.
+            or an asynchronous generator function that yields once; it begins before the first
+            request and ends after the last one. A mapping that it yields becomes attributes of
+            ``app.state``.
         health_path: answers ``ok`` to whoever asks whether the server lives, load balancers first
             of all: no rule is applied there, and while the server shuts down it is 503.
         server_header: value of the ``Server`` header, ``None`` for none.
@@ -99,9 +103,10 @@ class App(Publishing):
         **options: see above.
 
     Attributes:
-        state: whatever the application wants to keep.
         guard: the rules for all routes.
         logger: where the application logs.
+        worker: number of this process among several workers, from 1; one that replaces another has
+            that one's number. ``None`` where there are none.
         stopping: whether it is about to end.
         leaving_code: close code of its connections when it ends.
 
@@ -120,14 +125,16 @@ class App(Publishing):
         logger: LoggerLike | None = None,
         **options: Any,
     ) -> None:
-        self.state = SimpleNamespace()
+        self._state = SimpleNamespace()
         self.logger = logger or logging.getLogger("duologue.app")
         self.server_header = server_header
-        self.options = Options.take("App()", options)
-        self.limits = limits_of([self.options])
+        self.defaults = Options.take("App()", options)
+        self.limits = limits_of([self.defaults])
         self._hub = Hub(backplane=backplane, limits=self.limits)
-        self.guard = Guard(setting="App()", **self.options.guard)
-        self._lifespan = lifespan
+        self.guard = Guard(setting="App()", **self.defaults.guard)
+        if inspect.isasyncgenfunction(lifespan):
+            lifespan = contextlib.asynccontextmanager(lifespan)
+        self._lifespan: Lifespan | None = lifespan
         self.table = Table()
         self._dispatcher = Dispatcher(self, self.table, health_path)
         self._routes: list[tuple[str, Route]] = []
@@ -138,16 +145,18 @@ class App(Publishing):
             startup=self._start,
             shutdown=self._stop,
             limits=self.limits,
-            terms=terms_of([self.options], self.logger),
+            terms=terms_of([self.defaults], self.logger),
             logger=self.logger,
         )
         self._life = contextlib.AsyncExitStack()
         self.tally = Tally()
         self._guards: dict[tuple[int, ...], Guard] = {}
+        self._terms: dict[tuple[int, ...], ConnectionOptions] = {}
+        self.worker: int | None = None
         self.stopping = False
         self.leaving_code = CloseCode.GOING_AWAY
         if health_path is not None:
-            self._add(health_path, HTTPRoute(["GET"], self._health, self.options))
+            self._add(health_path, HTTPRoute(["GET"], self._health, self.defaults))
 
     def __repr__(self) -> str:
         return f"<App with {len(self._routes)} routes>"
@@ -197,6 +206,7 @@ class App(Publishing):
         Raises:
             ValueError: If the path can't be one, or has such a handler already.
         """
+        Pattern(path)
         scope = Options.take(f'app.websocket("{path}")', options)
 
         def declare(handler: Handler) -> Handler:
@@ -219,8 +229,8 @@ class App(Publishing):
             path: see :class:`~duologue.app.routing.Pattern`.
             methods: which; ``None`` for any that no other route of the path has. GET answers HEAD
                 too; OPTIONS is answered with the methods there are unless a route has it.
-            **options: instead of the application's, see :class:`App`; of the bounds only
-                ``max_body`` counts here, and of the rules ``allowed_hosts``.
+            **options: instead of the application's, see :class:`App`: of the bounds only
+                ``max_body`` (or all, as ``limits``), and of the rules ``allowed_hosts``.
 
         Returns:
             What takes the handler: a function or coroutine function of a
@@ -231,7 +241,8 @@ class App(Publishing):
         Raises:
             ValueError: If the path can't be one, or has a handler of the same method already.
         """
-        scope = Options.take(f'app.route("{path}")', options)
+        Pattern(path)
+        scope = Options.take(f'app.route("{path}")', options, HTTP)
         if isinstance(methods, str):
             raise TypeError(f"methods is a list of names, not {methods!r}")
         names = None if methods is None else list(methods)
@@ -266,6 +277,10 @@ class App(Publishing):
         """Declare who answers DELETE; see :meth:`route`."""
         return self.route(path, methods=["DELETE"], **options)
 
+    def options(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare who answers OPTIONS; see :meth:`route`."""
+        return self.route(path, methods=["OPTIONS"], **options)
+
     def static(
         self, prefix: str, directory: str | os.PathLike[str], *, headers: HeadersLike = ()
     ) -> None:
@@ -292,6 +307,8 @@ class App(Publishing):
             prefix: the path; ``"/"`` for all.
             application: FastAPI, Starlette, Django Channels, Litestar, Quart, ...
         """
+        if not callable(application):
+            raise TypeError(f"an ASGI application can be called: {application!r}")
         self._add_below(prefix, Mount(application))
 
     def include(self, other: App, *, prefix: str = "") -> None:
@@ -308,12 +325,16 @@ class App(Publishing):
             ValueError: If a route exists already, the prefix can't be one, or one of the two is
                 included in the other already.
         """
+        if not isinstance(other, App):
+            raise TypeError(f"include() takes an App, mount() an ASGI application, not {other!r}")
         if prefix:
             Pattern(prefix)
             if prefix.endswith("/"):
                 raise ValueError(f"a prefix doesn't end with a slash: {prefix!r}")
         if other is self or other._contains(self):
             raise ValueError("an application can't be included in itself")
+        for name, value in vars(other._state).items():
+            vars(self.state).setdefault(name, value)
         self._included.append((other, prefix))
         other._parents.append((self, prefix))
         for path, route, scopes in other._all_routes():
@@ -346,10 +367,10 @@ class App(Publishing):
     def _bind(self, path: str, route: Route, through: tuple[App, ...]) -> None:
         """Put a route into the table, and into those of applications that include this one."""
         pattern = Pattern(path)
-        scopes = [self.options, *(app.options for app in through), route.options]
+        scopes = [self.defaults, *(app.defaults for app in through), route.options]
         bound = Bound(route, pattern.text, self._guard_of(scopes), limits_of(scopes))
         if isinstance(route, WebSocketRoute | Mount):
-            bound.terms = terms_of(scopes, self.logger)
+            bound.terms = self._terms_of(scopes)
         if isinstance(route, Mount) and bound.terms is not None:
             bound.host = route.host(pattern, bound.terms)
         self.table.add(pattern, bound)
@@ -368,8 +389,20 @@ class App(Publishing):
                 guard = self._guards[key]
         return guard
 
+    def _terms_of(self, scopes: Sequence[Options]) -> ConnectionOptions:
+        """Everything about connections; routes without options of their own share it."""
+        key = tuple(id(scope) for scope in scopes if scope.connection)
+        if key not in self._terms:
+            self._terms[key] = terms_of(scopes, self.logger)
+        return self._terms[key]
+
     def _health(self, request: Request) -> Response:
         return Response("stopping\n", 503) if self.stopping else Response("ok\n")
+
+    @property
+    def state(self) -> SimpleNamespace:
+        """Whatever the application wants to keep; one that is included has the other's."""
+        return self._parents[0][0].state if self._parents else self._state
 
     # -- topics
 
@@ -395,6 +428,9 @@ class App(Publishing):
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Enter the lifespans: this application's, then those of included and mounted ones."""
+        for path, each, _ in self._all_routes():
+            if isinstance(each, HTTPRoute | WebSocketRoute) and each.call is not None:
+                each.call.check(Pattern(path))
         routes = list(dict.fromkeys(route for _, route, _ in self._all_routes()))
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(_forget_servers, routes)
@@ -457,7 +493,16 @@ class App(Publishing):
                 the numbers of :meth:`stats` in the format of Prometheus. By a port alone this
                 machine only is meant: everybody who can connect may read them.
 
-                ``backlog`` (2048), and ``engine`` as in :func:`~duologue.serve`.
+                ``access_log`` (true) writes a line for each answer to the logger
+                ``duologue.access``, at level INFO, in uvicorn's words. ``root_path`` is what a
+                proxy in front takes off each path: it is in ``request.url``, and applications that
+                are mounted find it in their scope. ``server_header`` (true), whether there is a
+                ``Server`` header; ``timeout_keep_alive``, seconds between requests, in the place
+                of the application's ``keep_alive_timeout``.
+
+                ``backlog`` (2048), and ``engine`` as in :func:`~duologue.serve`. Of the options of
+                ``uvicorn.run()`` those that are something else here are refused with what to say
+                instead; ``timeout_graceful_shutdown`` is ``drain_timeout``.
 
         Returns:
             Asynchronous context manager of a :class:`~duologue.Server`.
@@ -467,17 +512,18 @@ class App(Publishing):
             ValueError: If options exclude each other or can't have their values.
             TypeError: If an option isn't known.
         """
-        return serving(self, host, port, **options)
+        return serving(self, host, port, **taken(options))
 
     def run(
         self,
         host: str | Sequence[str] | None = None,
         port: int | None = None,
         *,
-        workers: int = 1,
+        workers: int | None = 1,
         worker_timeout: float | None = 30.0,
         log_level: str | int | None = "info",
         log_format: Literal["text", "json"] = "text",
+        log_config: LogConfig | EllipsisType | None = ...,
         **options: Any,
     ) -> None:
         """Serve until SIGINT or SIGTERM, on the engine's event loop; a program's last line.
@@ -498,13 +544,20 @@ class App(Publishing):
             log_level: least severe records to print on standard error, unless the program has set
                 up logging itself; ``None`` sets up nothing.
             log_format: ``"json"`` for one JSON object a line.
+            log_config: instead of the two: what :func:`logging.config.dictConfig` takes, the path
+                of a ``.json`` file of that, or of a file for :func:`logging.config.fileConfig`;
+                ``None`` sets up nothing.
             **options: see :meth:`serving`.
 
         Raises:
             SystemExit: If workers don't come to serve, or have to be killed in the end.
         """
+        workers = 1 if workers is None else workers
         check_workers(workers)
-        if log_level is not None:
+        options = taken(options)
+        if not isinstance(log_config, EllipsisType):
+            configure_logging(log_config)
+        elif log_level is not None:
             set_up_logging(log_level, log_format)
 
         if workers > 1:

@@ -218,6 +218,8 @@ class Handshake:
 
     def _prepare(self, connection: ServerConnection) -> None:
         self._request.app.topics.admit(connection)
+        if self._request.forwarded:
+            vars(connection)["client"] = self._request.client
         if self._request.path_params:
             connection.path_params = self._request.path_params
 
@@ -272,11 +274,14 @@ async def _send_static(
 def believe(proxies: TrustedProxies, request: Request) -> None:
     """Put what trusted proxies say in the place of what the socket says."""
     exchange = request.exchange
+    if not proxies.concern(exchange.request.headers):
+        return
     if not proxies.trusts(exchange.client[0] if exchange.client and exchange.client[1] else None):
         return
     said = proxies.read(exchange.request.headers)
     if said.client is not None:
         exchange.client = said.client
+        request.forwarded = True
     if said.scheme is not None:
         exchange.scheme = said.scheme
     if said.host is not None:

@@ -18,6 +18,8 @@ from duologue.wire.headers import Headers
 
 __all__ = ["Forwarded", "TrustedProxies"]
 
+_FIELDS = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded")
+
 MAX_HOPS = 32
 """Proxies in a row that are looked at."""
 
@@ -68,6 +70,11 @@ class TrustedProxies:
                     f"{setting} has {entry!r}, which is neither an IP address nor a "
                     "network such as 10.0.0.0/8, nor '*', nor 'unix'"
                 ) from None
+
+    @staticmethod
+    def concern(headers: Headers) -> bool:
+        """Whether there is anything to believe; mostly there is not, and no address to read."""
+        return any(name in headers for name in _FIELDS)
 
     def trusts(self, host: str | None) -> bool:
         """Whether headers of this peer count.

@@ -62,23 +62,32 @@ def render(workers: Mapping[str, Mapping[str, Any]]) -> str:
     """
     lines: list[str] = []
     for name in NAMES:
-        if name in DROPS:
+        if name in DROPS or name == "ended":
             continue
         metric = _metric(name)
         kind = "counter" if name in COUNTERS else "gauge"
         lines += [f"# HELP {metric} {HELP[name]}.", f"# TYPE {metric} {kind}"]
         lines += [f'{metric}{{worker="{who}"}} {known[name]}' for who, known in workers.items()]
-    metric = "duologue_messages_dropped_total"
-    lines += [
-        f"# HELP {metric} Messages that were never sent, by cause.",
-        f"# TYPE {metric} counter",
-    ]
-    lines += [
-        f'{metric}{{worker="{who}",cause="{cause}"}} {known[name]}'
-        for who, known in workers.items()
-        for name, cause in DROPS.items()
-    ]
+    ended = {who: known["ended"] for who, known in workers.items()}
+    lines += _by_cause("connections_ended", "Connections that have ended", ended)
+    dropped = {
+        who: {cause: known[name] for name, cause in DROPS.items()} for who, known in workers.items()
+    }
+    lines += _by_cause("messages_dropped", "Messages that were never sent", dropped)
     return "\n".join([*lines, ""])
+
+
+def _by_cause(name: str, text: str, counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    metric = f"duologue_{name}_total"
+    return [
+        f"# HELP {metric} {text}, by cause.",
+        f"# TYPE {metric} counter",
+        *(
+            f'{metric}{{worker="{who}",cause="{cause}"}} {count}'
+            for who, counted in counts.items()
+            for cause, count in counted.items()
+        ),
+    ]
 
 
 def _metric(name: str) -> str:
@@ -126,6 +135,7 @@ async def telling(
             return respond(404, f"The metrics are at {PATH}.\n")
         response = respond(200, render(look()))
         headers = Headers(response.headers.raw_items())
+        del headers["Content-Type"]
         headers["Content-Type"] = CONTENT_TYPE
         response.headers = headers
         return response

@@ -42,6 +42,9 @@ CONNECTION = frozenset(
     }
 )
 BOUNDS = frozenset(field.name for field in dataclasses.fields(Limits))
+KNOWN = GUARD | CONNECTION | BOUNDS | {"limits"}
+HTTP = frozenset({"allowed_hosts", "limits", "max_body"})
+"""Those that mean something for plain HTTP."""
 
 APP_LIMITS = dataclasses.replace(DEFAULT_LIMITS, max_outbox=1_048_576)
 """Bounds that are not set: what topics bring is in nobody's hand, so less of it may wait."""
@@ -62,16 +65,24 @@ class Options:
     connection: Mapping[str, Any]
 
     @classmethod
-    def take(cls, setting: str, options: Mapping[str, Any]) -> Options:
+    def take(
+        cls, setting: str, options: Mapping[str, Any], allowed: frozenset[str] | None = None
+    ) -> Options:
         """Sort options.
 
+        Args:
+            setting: where they are given.
+            options: names and values.
+            allowed: names of those that mean something there; ``None`` for all.
+
         Raises:
-            TypeError: If one isn't known.
+            TypeError: If one isn't known, or means nothing there.
         """
-        known = GUARD | CONNECTION | BOUNDS | {"limits"}
         for name in options:
-            if name not in known:
+            if name not in KNOWN:
                 raise TypeError(f"{setting} got an unexpected keyword argument {name!r}")
+            if allowed is not None and name not in allowed:
+                raise TypeError(f"{setting} has no use for {name!r}, which is about WebSockets")
         return cls(
             setting,
             {name: value for name, value in options.items() if name in GUARD},

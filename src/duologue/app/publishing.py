@@ -24,6 +24,7 @@ from duologue.hub.hub import Hub, OnGap, OnSubscription
 from duologue.hub.message import Message
 from duologue.hub.names import check_name
 from duologue.hub.presence import PresenceEvent, Present, Watch
+from duologue.hub.subscription import OnMessage, Subscription
 from duologue.wire.response import Response
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class Publishing:
         return self.topics.publish(
             topic, message, exclude=exclude, text=text, key=key, overflow=overflow, local=local
         )
+
+    def subscribe(self, topic: str, callback: OnMessage) -> Subscription:
+        """Have a function called with what is published to a topic; see :meth:`Hub.subscribe`."""
+        return self.topics.subscribe(topic, callback)
 
     async def subscribers(self, topic: str) -> int:
         """Count the subscribers of a topic in all processes; see :meth:`Hub.subscribers`."""
@@ -90,6 +95,7 @@ class Publishing:
             path: where.
 
         Raises:
+            TypeError: If a token isn't str.
             ValueError: If a token is empty or could not stand in a header, or the path is taken.
         """
         endpoint = PublishEndpoint(
@@ -106,11 +112,14 @@ class PublishEndpoint:
         tokens: of which one is needed.
 
     Raises:
+        TypeError: If one isn't str.
         ValueError: If there is none, or one could not stand in a header.
     """
 
     def __init__(self, hub: Callable[[], Hub], tokens: Iterable[str]) -> None:
         self._hub = hub
+        if not isinstance(tokens, Iterable):
+            raise TypeError(f"token must be str or a list of str, not {tokens!r}")
         self._tokens = [_check_token(token) for token in tokens]
         if not self._tokens:
             raise ValueError("publishing needs a token: nobody else may do so")
@@ -137,7 +146,9 @@ class PublishEndpoint:
         return scheme.lower() == "bearer" and any(matches)
 
 
-def _check_token(token: str) -> bytes:
+def _check_token(token: object) -> bytes:
+    if not isinstance(token, str):
+        raise TypeError(f"a token must be str, not {token!r}")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ValueError("a token must consist of printable ASCII characters without spaces")
     return token.encode()

@@ -3,7 +3,7 @@
 It reads from an :class:`~duologue.server.exchanges.HTTPExchange`; it must never answer one.
 Everything that takes time to find out is found out when it is asked for.
 
-Sources: RFC 9110 section 7, RFC 6265 section 4.2 (cookies), WHATWG URL (forms).
+Source: RFC 9110 section 7.
 """
 
 from __future__ import annotations
@@ -12,19 +12,20 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from duologue.app.errors import HTTPError
-from duologue.app.fields import Fields
+from duologue.server.fields import Client, Fields, read_cookies
 from duologue.wire.headers import Headers
 
 if TYPE_CHECKING:
     from duologue.app.application import App
-    from duologue.server.exchanges import Address, HTTPExchange
+    from duologue.server.exchanges import HTTPExchange
 
 __all__ = ["Request"]
 
 FORM = "application/x-www-form-urlencoded"
+MULTIPART = "multipart/form-data"
 
 
 class Request:
@@ -36,18 +37,20 @@ class Request:
 
     Attributes:
         app: the application that serves it; its ``state`` lives as long as it does.
+        forwarded: whether a trusted proxy has told who the client is.
         path_params: what the route's parameters have become.
         host: value of ``Host``, or what a trusted proxy says it was; ``""`` without one.
     """
 
     __slots__ = (
-        "_body", "_cookies", "_query", "_state", "_target", "app", "exchange", "host",
-        "path_params",
+        "_body", "_cookies", "_query", "_state", "_target", "app", "exchange", "forwarded",
+        "host", "path_params",
     )  # fmt: skip
 
     def __init__(self, exchange: HTTPExchange, app: App) -> None:
         self.exchange = exchange
         self.app = app
+        self.forwarded = False
         self.path_params: Mapping[str, Any] = {}
         hosts = exchange.request.headers.get_all("Host")
         self.host = hosts[0] if len(hosts) == 1 else ""
@@ -108,17 +111,14 @@ class Request:
     def cookies(self) -> Mapping[str, str]:
         """The cookies; of those with the same name the first, which has the longest path."""
         if self._cookies is None:
-            self._cookies = {}
-            for pair in ";".join(self.headers.get_all("Cookie")).split(";"):
-                name, equals, value = pair.strip().partition("=")
-                if equals and name.strip():
-                    self._cookies.setdefault(name.strip(), value.strip().strip('"'))
+            self._cookies = read_cookies(self.headers)
         return self._cookies
 
     @property
-    def client(self) -> Address | None:
-        """Address and port of the client, as trusted proxies tell it; ``None`` if unknown."""
-        return self.exchange.client
+    def client(self) -> Client | None:
+        """Where the client is, as trusted proxies tell it; ``None`` if unknown."""
+        client = self.exchange.client
+        return None if client is None else Client(*client)
 
     @property
     def scheme(self) -> str:
@@ -139,7 +139,7 @@ class Request:
     def url(self) -> str:
         """The whole URL, as far as it is known."""
         target = self.target if self.target.startswith("/") else self.raw_path
-        return f"{self.scheme}://{self.host}{target}"
+        return f"{self.scheme}://{self.host}{quote(self.exchange.root_path)}{target}"
 
     @property
     def state(self) -> SimpleNamespace:
@@ -201,13 +201,24 @@ class Request:
             raise HTTPError(400, f"the body is not JSON: {exc}") from None
 
     async def form(self) -> Fields:
-        """Read the body as a form of the default kind; files (``multipart``) are not for this.
+        """Read the body as a form of the default kind.
+
+        Files (``multipart/form-data``) are for ASGI applications, see :meth:`App.mount`.
 
         Raises:
             HTTPError: 415 if it is of another kind, 400 if it is malformed; and see :meth:`body`.
         """
-        kind = self.headers.get_all("Content-Type")
-        if not kind or kind[0].partition(";")[0].strip().lower() != FORM:
+        kinds = self.headers.get_all("Content-Type")
+        kind = kinds[0].partition(";")[0].strip().lower() if kinds else ""
+        if kind == MULTIPART:
+            self.app.logger.warning(
+                "%s got a form of type %s, which an App doesn't read; mount an ASGI application "
+                "there, such as Starlette, or have the page send %s",
+                self.raw_path,
+                MULTIPART,
+                FORM,
+            )
+        if kind != FORM:
             raise HTTPError(415, f"a form of type {FORM} is expected here")
         return _fields(await self.text(), "form")
 

@@ -40,9 +40,17 @@ READING = frozenset({"GET", "HEAD"})
 
 
 class Call:
-    """A handler, and which of a path's parameters it wants as keyword arguments."""
+    """A handler, and which of a path's parameters it wants as keyword arguments.
 
-    __slots__ = ("function", "is_coroutine", "wanted")
+    Attributes:
+        wanted: those that it takes, ``None`` for any.
+        needed: those that it can't do without.
+
+    Raises:
+        TypeError: If it can't be called with a request, or a connection.
+    """
+
+    __slots__ = ("function", "is_coroutine", "needed", "wanted")
 
     def __init__(self, function: Callable[..., Any]) -> None:
         if not callable(function):
@@ -50,12 +58,21 @@ class Call:
         self.function = function
         self.is_coroutine = inspect.iscoroutinefunction(function)
         self.wanted: frozenset[str] | None = None
+        self.needed: frozenset[str] = frozenset()
         try:
             found = list(inspect.signature(function).parameters.values())
         except ValueError:
             return
+        if not found or found[0].kind in (
+            inspect.Parameter.KEYWORD_ONLY,
+            inspect.Parameter.VAR_KEYWORD,
+        ):
+            raise TypeError(f"a handler takes the request or connection first: {function!r}")
+        named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        self.needed = frozenset(
+            each.name for each in found[1:] if each.kind in named and each.default is each.empty
+        )
         if not any(each.kind is each.VAR_KEYWORD for each in found):
-            named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
             self.wanted = frozenset(each.name for each in found[1:] if each.kind in named)
 
     def __call__(self, subject: Any, params: Params) -> Any:
@@ -64,6 +81,16 @@ class Call:
         return self.function(
             subject, **{name: value for name, value in params.items() if name in self.wanted}
         )
+
+    def check(self, pattern: Pattern) -> None:
+        """Judge a whole path, which included applications learn of last.
+
+        Raises:
+            TypeError: If it lacks a parameter that the handler needs.
+        """
+        if missing := self.needed.difference(pattern.names):
+            names = ", ".join(sorted(missing))
+            raise TypeError(f"{self.function!r} takes {names}, which {pattern.text} doesn't give")
 
 
 class HTTPRoute:

@@ -28,6 +28,9 @@ T = TypeVar("T")
 MAX_SEGMENTS = 100
 """Segments in a path or pattern, as in µWebSockets: longer ones match nothing."""
 
+# As µWebSockets and Express, and as Flask write parameters; nobody means them as they stand.
+_foreign = re.compile(r"[:<](?:[a-z]+:)?([A-Za-z_][A-Za-z0-9_]*)>?").fullmatch
+
 _REST = "path"
 _parameter = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?::([A-Za-z_][A-Za-z0-9_]*))?\}")
 
@@ -112,10 +115,13 @@ class Pattern:
         rest: name of the parameter that takes the rest, ``""`` for ``*``, ``None`` for neither.
 
     Raises:
+        TypeError: If it isn't text.
         ValueError: If it can't be a pattern.
     """
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f'a path is text, as in @app.get("/"), not {text!r}')
         if not text.startswith("/"):
             raise ValueError(f"a path begins with a slash: {text!r}")
         if "?" in text or "#" in text:
@@ -128,6 +134,8 @@ class Pattern:
         if len(pieces) > MAX_SEGMENTS:
             raise ValueError(f"a path has at most {MAX_SEGMENTS} segments: {text!r}")
         for index, piece in enumerate(pieces):
+            if foreign := _foreign(piece):
+                raise ValueError(f"a parameter is {{{foreign[1]}}}, not {piece}: {text!r}")
             found = _parameter.fullmatch(piece)
             if piece == "*" or (found and found[2] == _REST):
                 if index != len(pieces) - 1:

@@ -13,6 +13,7 @@ import os
 import socket
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 from duologue.app.forwarded import TrustedProxies
@@ -22,7 +23,9 @@ from duologue.net.activation import activated_sockets, inherited
 from duologue.net.certificates import Certificate
 from duologue.net.engine import Engine, use_epoll
 from duologue.net.link import Link
+from duologue.net.listening import somebody_listens
 from duologue.net.preamble import ProxyPreambles
+from duologue.server.access import ACCESS_LOGGER
 from duologue.server.connection import ServerConnection
 from duologue.server.exchanges import HTTPExchange
 from duologue.server.serving import Server, serve
@@ -59,6 +62,10 @@ async def serving(
     forwarded_allow_ips: str | Iterable[str] | None = None,
     proxy_protocol: bool = False,
     proxy_allow_ips: str | Iterable[str] = LOCAL,
+    root_path: str = "",
+    access_log: bool = True,
+    server_header: bool = True,
+    timeout_keep_alive: float | EllipsisType | None = ...,
     backlog: int = 2048,
     drain_timeout: float | None = 30.0,
     close_rate: float | None = 1000.0,
@@ -71,6 +78,9 @@ async def serving(
     departure = Departure(close_rate, retry_spread)
     loop = asyncio.get_running_loop()
     trusted = _trusted_proxies(proxy_headers, forwarded_allow_ips)
+    limits = app.limits
+    if not isinstance(timeout_keep_alive, EllipsisType):
+        limits = dataclasses.replace(limits, keep_alive_timeout=timeout_keep_alive)
     options: dict[str, Any] = {"engine": engine, "backlog": backlog}
     async with contextlib.AsyncExitStack() as stack:
         if ssl_certfile is not None:
@@ -106,9 +116,10 @@ async def serving(
         _check_sockets(options, loop, engine)
         server = serve(
             _no_handler,
-            respond=_respond(app, trusted),
-            limits=app.limits,
-            server_header=app.server_header,
+            respond=_respond(app, trusted, _checked(root_path)),
+            limits=limits,
+            server_header=app.server_header if server_header else None,
+            access_logger=ACCESS_LOGGER if access_log else None,
             logger=app.logger,
             **options,
         )
@@ -133,14 +144,20 @@ async def _no_handler(connection: ServerConnection) -> None:
     """Never called: exchanges run handlers themselves."""
 
 
-def _respond(app: App, trusted: TrustedProxies | None) -> Callable[[HTTPExchange], Awaitable[None]]:
-    if trusted is None:
-        return app.handle
-
+def _respond(
+    app: App, trusted: TrustedProxies | None, root_path: str
+) -> Callable[[HTTPExchange], Awaitable[None]]:
     async def respond(exchange: HTTPExchange) -> None:
+        exchange.root_path = root_path
         await app.handle(exchange, trusted)
 
     return respond
+
+
+def _checked(root_path: str) -> str:
+    if root_path and not root_path.startswith("/"):
+        raise ValueError(f"root_path begins with a slash: {root_path!r}")
+    return root_path.rstrip("/")
 
 
 def _trusted_proxies(
@@ -219,14 +236,9 @@ def _one_or_list(sockets: Sequence[socket.socket]) -> socket.socket | list[socke
 
 def _remove_socket(path: str | os.PathLike[str]) -> None:
     """Remove a Unix socket nobody listens on any more; another server may have taken the path."""
-    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as probe:
-        try:
-            probe.connect(os.fspath(path))
-        except ConnectionRefusedError:
-            with contextlib.suppress(OSError):
-                os.unlink(path)
-        except OSError:
-            pass
+    if not somebody_listens(path):
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def _check_sockets(

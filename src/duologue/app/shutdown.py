@@ -1,6 +1,6 @@
 """Leaving without loss: how a server's connections are closed when it ends.
 
-First nobody is accepted any more; who was accepted just before is heard. Then connections are
+First nobody is accepted any more; who was accepted just before may still connect. Connections are
 closed one after the other, so that clients don't all come back in the same moment; each is told
 when to, by the reason of its Close frame: ``retry after 2.7 s``. What was sent before goes out
 before the Close frame, for which connections have until ``drain_timeout``; handlers have as long to
@@ -24,7 +24,7 @@ __all__ = ["Departure", "leave"]
 TURN = 0.02
 """Seconds between the closings of some connections and of the next."""
 GRACE = 1.0
-"""Seconds that those who were accepted and have said nothing yet have to do so."""
+"""Seconds that those who were accepted have to say what they want, and to be answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +79,14 @@ async def leave(
     loop = asyncio.get_running_loop()
     begun = loop.time()
     drain = server.drain_timeout
+    # To refuse them would be a failure for them; a Close frame says when to come back.
+    server.admitting = True
     server.server.close()
     # Links accepted in this very turn of the loop are handed over in the next one.
     await asyncio.sleep(0)
     waiting = list(server.connections)
     step = departure.at_once(len(waiting), drain)
-    while waiting or (server.reception.newcomers_now() and loop.time() < begun + GRACE):
+    while waiting or (server.expecting and loop.time() < begun + GRACE):
         for connection in waiting[:step]:
             if connection.state is State.OPEN:
                 connection.start_close(code, departure.reason(), Cause.SHUTDOWN)
@@ -93,6 +95,7 @@ async def leave(
         del waiting[:step]
         await asyncio.sleep(TURN)
         waiting = waiting or list(server.connections)
+    server.admitting = False
     # Handshakes and requests under way.
     server.close(code=code, reason=departure.reason())
     await server.wait_closed()

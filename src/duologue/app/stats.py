@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from duologue.base.accounts import accounts
 from duologue.base.traffic import traffic
+from duologue.connection.ending import ENDED
 
 __all__ = ["COUNTERS", "LoopLag", "Stats", "Tally", "collect"]
 
@@ -38,6 +39,8 @@ class Stats:
         rtt_max: the longest of these.
         queued_octets: octets in all buffers, of messages received or to be sent.
         queues: connections with octets in a buffer.
+        ended: connections that have ended, by cause: names of
+            :class:`~duologue.connection.ending.Cause` in lower case.
         dropped_newest: messages that found no room in an outbox.
         dropped_oldest: messages that made room for others.
         dropped_replaced: messages that gave their place to a newer one of the same key.
@@ -65,6 +68,7 @@ class Stats:
     rtt_max: float = 0.0
     queued_octets: int = 0
     queues: int = 0
+    ended: Mapping[str, int] = field(default_factory=dict)
     dropped_newest: int = 0
     dropped_oldest: int = 0
     dropped_replaced: int = 0
@@ -88,6 +92,7 @@ COUNTERS = frozenset(
         "messages_sent",
         "octets_received",
         "octets_sent",
+        "ended",
         "dropped_newest",
         "dropped_oldest",
         "dropped_replaced",
@@ -101,7 +106,7 @@ COUNTERS = frozenset(
 )
 """Those that only grow; the others are gauges."""
 
-NAMES = tuple(field.name for field in fields(Stats))
+NAMES = tuple(each.name for each in fields(Stats))
 
 
 class LoopLag:
@@ -180,6 +185,7 @@ def collect(tally: Tally, hub: Any) -> Stats:
         rtt_max=max(latencies, default=0.0),
         queued_octets=held.octets,
         queues=held.holding,
+        ended={cause.name.lower(): count for cause, count in ENDED.items()},
         dropped_newest=held.dropped_newest,
         dropped_oldest=held.dropped_oldest,
         dropped_replaced=held.dropped_replaced,

@@ -103,6 +103,7 @@ class GuestExchange(HandledExchange):
         self.client = _address(scope.get("client"))
         self.server = _address(scope.get("server"))
         self.max_body = max_body
+        self.root_path = (scope.get("root_path") or "").rstrip("/")
         self.scope = scope
         self._receive, self._send = receive, send
         self._body_read = self.asks_upgrade
@@ -346,11 +347,11 @@ class GuestExchange(HandledExchange):
 
 def make_request(scope: Scope) -> Request:
     """Build the head that a scope tells of; ``root_path`` is not part of the path."""
-    root = scope.get("root_path") or ""
+    root = (scope.get("root_path") or "").rstrip("/")
     raw = scope.get("raw_path")
     path = quote(scope["path"]) if raw is None else bytes(raw).decode("latin-1")
     for prefix in (root, quote(root)):
-        if prefix and path.startswith(prefix):
+        if prefix and f"{path}/".startswith(f"{prefix}/"):
             path = path[len(prefix) :]
             break
     query = bytes(scope.get("query_string") or b"").decode("latin-1")
@@ -366,7 +367,11 @@ def make_request(scope: Scope) -> Request:
 
 
 def _address(address: Any) -> Address | None:
-    return None if address is None else (str(address[0]), address[1])
+    if address is None:
+        return None
+    host, port = address[0], address[1]
+    # Some servers give it as text.
+    return str(host), None if port is None else int(port)
 
 
 _settings: dict[int, tuple[Settings, Settings]] = {}

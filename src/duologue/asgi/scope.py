@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from duologue.protocol.handshake import offered_subprotocols
 from duologue.server.exchanges import HTTPExchange, own_headers
@@ -43,6 +43,8 @@ def make_scope(
     path = unquote(raw_path)
     if prepend and root_path:
         path, raw_path = root_path + path, root_path + raw_path
+    if outer := exchange.root_path:
+        path, raw_path, root_path = outer + path, quote(outer) + raw_path, outer + root_path
     websocket = exchange.asks_upgrade
     scope: Scope = {
         "type": "websocket" if websocket else "http",

@@ -10,6 +10,7 @@ from duologue.asgi.host import ASGIHost
 from duologue.asgi.lifespan import Lifespan, LifespanMode
 from duologue.asgi.scope import ASGIApplication
 from duologue.asgi.standing import no_handler
+from duologue.server.access import ACCESS_LOGGER
 from duologue.server.serving import Server
 from duologue.server.serving import serve as serve_exchanges
 
@@ -40,6 +41,7 @@ def serve(
     root_path: str = "",
     lifespan: LifespanMode = "auto",
     drain_timeout: float | None = 30.0,
+    access_log: bool = True,
     **options: Any,
 ) -> ASGIServer:
     """Serve an ASGI application on ``host`` and ``port``: HTTP/1.1, WebSocket and lifespan.
@@ -58,6 +60,8 @@ def serve(
         lifespan: ``"on"``, ``"off"``, or ``"auto"`` to do without if the application knows none.
         drain_timeout: seconds that requests under way have to be answered once the server closes,
             and connections' handlers to return; then they are cancelled. ``None`` for any time.
+        access_log: whether a line for each answer is written to the logger ``duologue.access``, at
+            level INFO.
         **options: those of :func:`~duologue.serve`, for HTTP (``limits``, ``server_header``), for
             WebSocket (``max_size``, ``compression``, ``ping_interval``, ...) and for listening
             (``ssl``, ``sock``, ``engine``, ...). Those that decide about handshakes belong to the
@@ -77,7 +81,8 @@ def serve(
     state = None if lifespan == "off" else spanning.state
     answer = ASGIHost(app, state=state, root_path=root_path)
     kind = functools.partial(_make_server, spanning, drain_timeout)
-    server = serve_exchanges(no_handler, host, port, respond=answer, kind=kind, **options)
+    options |= {"respond": answer, "access_logger": ACCESS_LOGGER if access_log else None}
+    server = serve_exchanges(no_handler, host, port, kind=kind, **options)
     assert isinstance(server, ASGIServer)
     server.answer = answer
     return server

@@ -27,6 +27,7 @@ from duologue.asgi.standing import standing_server
 from duologue.asgi.websocket import WebSocketConversation
 from duologue.base.vocabulary import CloseCode
 from duologue.net.asyncio_link import AsyncioLink
+from duologue.protocol.handshake import check_request
 from duologue.server.exchanges import HTTPExchange
 from duologue.server.link_exchange import LinkExchange
 from duologue.server.serving import Server
@@ -108,6 +109,9 @@ class _Host(ASGIHost):
     def converse(
         self, exchange: HTTPExchange, scope: Scope
     ) -> HTTPConversation | WebSocketConversation:
+        if not exchange.asks_upgrade:
+            # uvicorn took it for a handshake, and has no other use for its link: say what is wrong.
+            check_request(exchange.request)
         scope["asgi"]["version"] = self._version
         assert isinstance(exchange, LinkExchange)
         conversation = _Conversation(exchange, scope, self._server_state)

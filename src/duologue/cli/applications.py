@@ -17,6 +17,7 @@ from typing import Any
 
 from duologue.app.application import App
 from duologue.app.workers.running import run_workers
+from duologue.base.limits import DEFAULT_LIMITS
 from duologue.cli import listening, values
 from duologue.cli.failure import Failure, certificate_text, system_text
 from duologue.cli.terminal import complain
@@ -45,6 +46,11 @@ _OWN = {
     "worker_timeout": 30.0,
     "drain_timeout": 30.0,
     "metrics": None,
+    "factory": False,
+    "no_access_log": False,
+    "root_path": "",
+    "timeout_keep_alive": ...,
+    "backlog": 2048,
 }
 
 
@@ -62,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--no-proxy-headers", action="store_true", help="ignore Forwarded and X-Forwarded-*"
     )
+    _add_done_anyway(group, "--proxy-headers", "no_proxy_headers")
     group.add_argument(
         "--forwarded-allow-ips",
         metavar="LIST",
@@ -76,7 +83,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help="who may use the PROXY protocol (default: this machine)",
     )
+    group.add_argument(
+        "--root-path",
+        metavar="PATH",
+        default="",
+        help="what a proxy in front takes off each path, such as /api",
+    )
     _add_process_arguments(group)
+
+
+def _add_done_anyway(group: argparse._ArgumentGroup, option: str, contrary: str) -> None:
+    """Takes what stands in many a command line of uvicorn."""
+    group.add_argument(option, dest=contrary, action="store_false", help=argparse.SUPPRESS)
 
 
 def _add_process_arguments(group: argparse._ArgumentGroup) -> None:
@@ -89,6 +107,7 @@ def _add_process_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--worker-timeout",
+        "--timeout-worker-healthcheck",
         metavar="SECONDS",
         type=values.interval,
         default=_OWN["worker_timeout"],
@@ -97,11 +116,34 @@ def _add_process_arguments(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--drain-timeout",
+        "--timeout-graceful-shutdown",
         metavar="SECONDS",
         type=values.interval,
         default=_OWN["drain_timeout"],
         help="time for handlers to return, and for what waits to be sent, in the end; 'none' for "
         "any (default: 30)",
+    )
+    group.add_argument(
+        "--timeout-keep-alive",
+        metavar="SECONDS",
+        type=values.interval,
+        default=...,
+        help="time between two requests of a connection; 'none' for any "
+        f"(default: {DEFAULT_LIMITS.keep_alive_timeout:g})",
+    )
+    group.add_argument(
+        "--backlog",
+        metavar="N",
+        type=values.count,
+        default=_OWN["backlog"],
+        help="connections that may wait to be accepted (default: 2048)",
+    )
+    group.add_argument(
+        "--no-access-log", action="store_true", help="don't write a line for each answer"
+    )
+    _add_done_anyway(group, "--access-log", "no_access_log")
+    group.add_argument(
+        "--factory", action="store_true", help="TARGET is a function that makes the application"
     )
     group.add_argument(
         "--metrics",
@@ -211,8 +253,12 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
             "proxy_protocol",
             "drain_timeout",
             "metrics",
+            "root_path",
+            "timeout_keep_alive",
+            "backlog",
         )
     }
+    options["access_log"] = not arguments.no_access_log
     options["proxy_headers"] = not arguments.no_proxy_headers
     if arguments.proxy_allow_ips is not None:
         options["proxy_allow_ips"] = arguments.proxy_allow_ips
@@ -223,15 +269,20 @@ def run_applications(
     load: Callable[[], App],
     arguments: argparse.Namespace,
     announce: Callable[[str], object],
-    prepare: Callable[[], object],
+    prepare: Callable[[], object] | None = None,
+    options: dict[str, Any] | None = None,
+    at_once: bool = False,
 ) -> int:
     """Serves in several processes until SIGINT or SIGTERM.
 
     Args:
         load: Gives the application; called in each process, and by none here.
         arguments: Where to listen and how.
-        announce: Called with the URL once all workers serve.
+        announce: Called with the URL once all workers serve, or before, see ``at_once``.
         prepare: Called in each process first.
+        options: For :meth:`duologue.App.serving`, instead of those in ``arguments``.
+        at_once: Whether the URL is announced when it can be connected to; who does so then waits
+            for a worker.
 
     Returns:
         The exit code.
@@ -259,10 +310,11 @@ def run_applications(
             loaded,
             arguments.workers,
             **place,
-            **_options(arguments),
+            **(_options(arguments) if options is None else options),
             worker_timeout=arguments.worker_timeout,
             prepare=prepare,
-            announce=listening_on,
+            listening=listening_on if at_once else None,
+            announce=None if at_once else listening_on,
         )
     except OSError as error:
         where = listening.describe(arguments)

@@ -24,7 +24,8 @@ targets:
   echo              sends every message back; its page is for trying it in a browser
   chat              sends every text to everybody
   module:attribute  a handler: an async function that takes the connection;
-                    an App, or any ASGI application (FastAPI, Starlette, ...)
+                    an App, or any ASGI application (FastAPI, Starlette, ...),
+                    or a function without arguments that makes one of these two
   a folder          its *_wsh.py handlers, as pywebsocket serves them
 """
 
@@ -170,6 +171,8 @@ def _application(arguments: argparse.Namespace) -> App | None:
     if arguments.target in ("echo", "chat"):
         return None
     value = targets.attribute(arguments.target)
+    if arguments.factory or targets.is_factory(value):
+        value = targets.made(arguments.target, value)
     if isinstance(value, App):
         if arguments.max_size is not ... or arguments.no_compression:
             arguments.parser.error("--max-size and --no-compression are for the App to set")

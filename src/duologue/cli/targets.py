@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 from duologue.asyncio.server import ServerConnection
 from duologue.cli.failure import Failure
@@ -22,7 +23,16 @@ from duologue.frontends.chat import Chat
 from duologue.frontends.echo import Echo
 from duologue.http11 import Request, Response
 
-__all__ = ["Service", "attribute", "chat", "echo", "imported", "is_target"]
+__all__ = [
+    "Service",
+    "attribute",
+    "chat",
+    "echo",
+    "imported",
+    "is_factory",
+    "is_target",
+    "made",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +111,35 @@ def imported(target: str) -> Service:
     """
     value = attribute(target)
     if isinstance(value, type) and issubclass(value, Endpoint):
-        value = _made(target, value)
+        value = made(target, value)
     if not isinstance(value, Endpoint):
         _check(target, value)
     return Service(value)  # type: ignore[arg-type]  # _check has looked
 
 
-def _made(target: str, kind: type[Endpoint]) -> Endpoint:
+def is_factory(value: object) -> bool:
+    """Tells whether something is a function that makes an application: it takes no arguments.
+
+    Args:
+        value: Anything.
+    """
+    if not inspect.isfunction(value) or inspect.iscoroutinefunction(value):
+        return False
+    return not inspect.signature(value).parameters
+
+
+def made(target: str, factory: Any) -> Any:
+    """Returns what a class or another factory makes.
+
+    Args:
+        target: Where it is.
+        factory: What to call.
+
+    Raises:
+        Failure: If it raises, or can't be called so.
+    """
     try:
-        return kind()
+        return factory()
     except Exception as error:
         raise Failure(f"{target} can't be made: {_located(error)}") from error
 

@@ -47,6 +47,7 @@ class HTTPExchange(ABC):
         asks_upgrade: whether this is the opening handshake of a WebSocket.
         max_body: octets that the body may have, ``None`` for any number; may be changed before the
             first :meth:`read`.
+        root_path: what was taken off the path before it came to us, without a slash at its end.
         disconnected: done (with ``None``) when the peer is gone. A peer that has only ended its
             side of the stream counts as gone, though an answer is still sent to it.
     """
@@ -58,6 +59,7 @@ class HTTPExchange(ABC):
     http_version: str
     asks_upgrade: bool
     max_body: int | None
+    root_path: str = ""
     disconnected: asyncio.Future[None]
 
     @property
@@ -179,19 +181,24 @@ class HTTPExchange(ABC):
 
 
 def asks_upgrade(request: Request) -> bool:
-    """Whether a request is meant as the opening handshake of a WebSocket, valid or not."""
+    """Whether a request is meant as the opening handshake of a WebSocket, valid or not.
+
+    What isn't GET is none: who answers the request as it stands may (RFC 9110 section 7.8).
+    """
     headers = request.headers
-    if "Upgrade" not in headers:
+    upgrade = headers.get_all("Upgrade")
+    if not upgrade or request.method != "GET":
         return False
+    if upgrade == ["websocket"] and headers.get_all("Connection") == ["Upgrade"]:
+        # As nearly all write them; reading lists takes microseconds.
+        return True
     try:
         return any(
             option.lower() == "upgrade"
             for line in headers.get_all("Connection")
             for option in parse_connection(line)
         ) and any(
-            protocol.lower() == "websocket"
-            for line in headers.get_all("Upgrade")
-            for protocol in parse_upgrade(line)
+            protocol.lower() == "websocket" for line in upgrade for protocol in parse_upgrade(line)
         )
     except Exception:
         # Not even a header of that kind: plain HTTP, which answers what it likes.

@@ -27,11 +27,10 @@ from duologue.connection.connection import Callbacks
 from duologue.connection.endpoint import Endpoint
 from duologue.protocol.handshake import (
     Origins,
-    check_request,
     negotiate,
-    offered_subprotocols,
     respond,
 )
+from duologue.server.access import log_access
 from duologue.server.connection import ServerConnection
 from duologue.server.exchanges import (
     Address,
@@ -171,6 +170,7 @@ class LinkExchange(HandledExchange):
             return
         text = f"no whole body within {self._opening.options.open_timeout} seconds\n"
         self._answered = self._finished = self._gone = True
+        self._log(408)
         self._opening.end(self._opening.http.respond(self.request, respond(408, text)))
         self._tell()
         self._wake()
@@ -257,7 +257,7 @@ class LinkExchange(HandledExchange):
         self._opening.name_server(response)
         octets = self._opening.http.respond(self.request, response)
         self._answered = self._finished = True
-        self._log(response)
+        self._log(response.status_code)
         await self._finish_with(octets)
 
     async def begin(
@@ -271,7 +271,7 @@ class LinkExchange(HandledExchange):
         self._opening.name_server(response)
         octets = self._opening.http.begin(self.request, response)
         self._answered = True
-        self._log(response)
+        self._log(response.status_code)
         self.link.write_octets(octets)
 
     async def write(self, octets: bytes) -> None:
@@ -312,10 +312,10 @@ class LinkExchange(HandledExchange):
         if self._gone and not self._finished:
             raise ClientDisconnected("the client is gone before the answer's end")
 
-    def _log(self, response: Response) -> None:
-        self._opening.options.logger.info(
-            "HTTP response sent (%d %s)", response.status_code, response.reason_phrase
-        )
+    def _log(self, outcome: StatusLike | str) -> None:
+        logger = self._opening.options.access_logger
+        if logger is not None:
+            log_access(logger, self, outcome)
 
     # -- WebSocket
 
@@ -335,19 +335,17 @@ class LinkExchange(HandledExchange):
     ) -> ServerConnection:
         """See :meth:`HTTPExchange.accept`."""
         self._expect_no_answer()
-        if not self._server.is_serving():
+        if not (self._server.is_serving() or self._server.admitting):
             await self.respond(respond(503, "The server is shutting down.\n"))
             raise ClientDisconnected("the server is shutting down")
+        plain = subprotocol is None and origins is None and not headers and not options
         terms = self._choose_terms(terms, options)
         connection = (create_connection or ServerConnection)(terms.settings, self._server)
-        response = self._switching(connection, terms, subprotocol, origins)
-        for name, value in own_headers(headers).raw_items():
-            if name.lower() in _RESERVED:
-                raise ValueError(f"{name} is set by the handshake itself")
-            if name.lower() == "date":
-                del response.headers["Date"]
-            response.headers[name] = value
-        self._opening.name_server(response)
+        octets = self._answer_plainly(connection, terms) if plain else None
+        response = None
+        if octets is None:
+            response = self._switching(connection, terms, subprotocol, origins)
+            self._add_headers(response, headers)
         # So that who prepares it can ask for addresses.
         connection.attend(self.link)
         if user_data is not None:
@@ -358,7 +356,11 @@ class LinkExchange(HandledExchange):
             # Before the answer: what fails here is answered with 500.
             if prepare is not None:
                 prepare(connection)
-            octets = self._opening.http.respond(self.request, response)
+            if octets is None:
+                assert response is not None
+                octets = self._opening.http.respond(self.request, response)
+            else:
+                self._opening.http.upgrade(self.request)
             self._answered = self._finished = True
             self._opening.switch(connection, octets)
         except BaseException as exc:
@@ -366,8 +368,33 @@ class LinkExchange(HandledExchange):
             if self._answered:
                 self.abort()
             raise
+        self._log("[accepted]")
         self._open(connection, endpoint)
         return connection
+
+    def _answer_plainly(
+        self, connection: ServerConnection, terms: ConnectionOptions
+    ) -> bytes | None:
+        """Return the 101 of an ordinary handshake, recognised instead of negotiated.
+
+        Without a subprotocol or headers of the application's it is the same for each of them.
+        """
+        options = self._opening.options
+        upgrades = terms.upgrades(options.limits, options.server_header)
+        found = upgrades.answer(self._opening.http.head)
+        if found is None:
+            return None
+        octets, connection.extensions, _, connection.origin, *_ = found
+        return octets
+
+    def _add_headers(self, response: Response, headers: HeadersLike) -> None:
+        for name, value in own_headers(headers).raw_items():
+            if name.lower() in _RESERVED:
+                raise ValueError(f"{name} is set by the handshake itself")
+            if name.lower() == "date":
+                del response.headers["Date"]
+            response.headers[name] = value
+        self._opening.name_server(response)
 
     def _switching(
         self,
@@ -377,13 +404,11 @@ class LinkExchange(HandledExchange):
         origins: Origins | None,
     ) -> Response:
         """Negotiate; return the 101."""
-        check_request(self.request)
-        chosen = check_offered(subprotocol, offered_subprotocols(self.request.headers))
         agreed = negotiate(
             self.request,
             origins=origins,
             extensions=terms.extensions,
-            select_subprotocol=lambda offered: chosen,
+            select_subprotocol=lambda offered: check_offered(subprotocol, offered),
         )
         connection.extensions = agreed.extensions
         connection.subprotocol = agreed.subprotocol

@@ -16,6 +16,7 @@ Sources: RFC 6455 section 4.2, RFC 9112 section 9.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -75,6 +76,7 @@ class OpeningOptions:
     Attributes:
         attend: makes the attendant of each request.
         streaming: whether attendants want requests before their bodies.
+        access_logger: gets a line for each answer, ``None`` for no such lines.
     """
 
     limits: Limits
@@ -89,6 +91,7 @@ class OpeningOptions:
     open_timeout: float | None
     attend: Callable[[Opening, Request], Attendant]
     streaming: bool = False
+    access_logger: logging.Logger | None = None
     warned_of_origin: bool = False
 
 
@@ -138,7 +141,8 @@ class Opening:
         """Scheme, the peer's address and ours, which are the same for all requests."""
         if self._facts is None:
             tell = self.link.get_extra_info
-            scheme = "http" if tell("ssl_object") is None else "https"
+            secure = tell("ssl_object") is not None or tell("scheme") == "https"
+            scheme = "https" if secure else "http"
             self._facts = scheme, _address(tell("peername")), _address(tell("sockname"))
         return self._facts
 
@@ -183,8 +187,10 @@ class Opening:
         """The link is gone."""
         self._ended = True
         self.leave()
-        if self._attendant is not None:
-            self._attendant.connection_lost(exc)
+        # They hold each other, and what is in a cycle waits for the collector.
+        attendant, self._attendant = self._attendant, None
+        if attendant is not None:
+            attendant.connection_lost(exc)
 
     def leave(self) -> None:
         """The link has another owner, or is gone."""
@@ -213,12 +219,17 @@ class Opening:
             text = f"no whole request within {self.options.open_timeout} seconds\n"
             self.end(self.http.respond(None, respond(408, text)))
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request, or a part of one, waits for its answer."""
+        return not self._ended and not self.http.idle
+
     def shut_down(self) -> None:
         """End the link at once unless a request waits for its answer.
 
         Half a request is not waited for: its peer may take until ``open_timeout``.
         """
-        if not self._ended and not self.http.idle:
+        if self.busy:
             if self._attendant is not None:
                 self.http.stop()
                 return
@@ -229,7 +240,7 @@ class Opening:
 
     def advance(self) -> None:
         """Answer requests, one after the other, as far as they have arrived."""
-        while self._attendant is None:
+        while self._attendant is None and not (self.http.upgraded or self._ended):
             try:
                 request = self.http.next_request()
             except InvalidHandshake as exc:
@@ -268,6 +279,7 @@ class Opening:
     def switch(self, connection: ServerConnection, octets: bytes) -> None:
         """Send a 101 and let go of the link, which is the connection's from now on."""
         self.leave()
+        self._attendant = None
         self._pause(False)
         self.link.write_octets(octets)
         if self.options.process_request is None and self.options.process_response is None:

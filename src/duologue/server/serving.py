@@ -77,6 +77,8 @@ class Server:
         self.logger = logger
         # Seconds for handlers to return once the server closes; None for any time.
         self.drain_timeout: float | None = None
+        # Whether those who were accepted may still connect, though nobody is accepted any more.
+        self.admitting = False
         self.server: asyncio.Server | EngineServer
         # With their handlers' tasks. At this size a dictionary is less than half of a set.
         self.all_connections: dict[ServerConnection, asyncio.Task[None] | None] = {}
@@ -93,6 +95,12 @@ class Server:
     def openings(self) -> list[object]:
         """Who owns a link that isn't a connection yet."""
         return [*self.reception.newcomers_now(), *self.reception.openings]
+
+    @property
+    def expecting(self) -> bool:
+        """Whether somebody was accepted who has not been answered."""
+        openings = self.reception.openings
+        return bool(self.reception.newcomers_now()) or any(each.busy for each in openings)
 
     # -- what an opening needs
 
@@ -373,7 +381,8 @@ def serve(
         logger=logger,
     )
     settings, logger = terms.settings, terms.settings.logger
-    # What answers requests instead of the hooks and the handler; for servers built on this one.
+    # What answers requests instead of the hooks and the handler, and where answers are noted; for
+    # servers built on this one.
     respond: RequestHandler | None = kwargs.pop("respond", None)
     options = OpeningOptions(
         limits=limits,
@@ -388,6 +397,7 @@ def serve(
         open_timeout=choose(open_timeout, limits.open_timeout),
         attend=Judgement if respond is None else attend_with(respond, terms),
         streaming=respond is not None,
+        access_logger=kwargs.pop("access_logger", None),
     )
     if kwargs.get("ssl") is not None:
         kwargs.setdefault("ssl_handshake_timeout", options.open_timeout)

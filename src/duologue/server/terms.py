@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from duologue.base.limits import DEFAULT_LIMITS, Limits
@@ -16,6 +16,7 @@ from duologue.base.types import LoggerLike
 from duologue.base.vocabulary import Side
 from duologue.connection.policies import Overflow
 from duologue.connection.settings import MaxSizeOption, SecondsOption, Settings
+from duologue.protocol.upgrade import Upgrades
 from duologue.wire.extension import ServerExtensionFactory
 from duologue.wire.permessage_deflate import enable_server_permessage_deflate
 
@@ -31,6 +32,20 @@ class ConnectionOptions:
 
     settings: Settings
     extensions: Sequence[ServerExtensionFactory] | None = None
+    _upgrades: dict[str | None, Upgrades] = field(default_factory=dict, compare=False, repr=False)
+
+    def upgrades(self, limits: Limits, server_header: str | None) -> Upgrades:
+        """What answers ordinary handshakes of such connections, without a subprotocol.
+
+        Args:
+            limits: of heads.
+            server_header: value of ``Server``, ``None`` for none.
+        """
+        found = self._upgrades.get(server_header)
+        if found is None:
+            found = Upgrades(limits, extensions=self.extensions, server_header=server_header)
+            self._upgrades[server_header] = found
+        return found
 
     @classmethod
     def resolve(

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -645,6 +646,10 @@ def test_declarations_that_contradict_each_other() -> None:
         (lambda app: app.websocket("/", subprotocols="v1")(echo), "list of names"),
         (lambda app: app.get("/")("text"), "function"),
         (lambda app: app.route("/", methods="GET"), "list"),
+        (lambda app: app.websocket(echo), "a path is text"),
+        (lambda app: app.get(echo), "a path is text"),
+        (lambda app: app.include(echo), r"include\(\) takes an App"),
+        (lambda app: app.mount("/", "module:app"), "can be called"),
     ],
 )
 def test_declarations_of_the_wrong_type(declare: Any, error: str) -> None:
@@ -748,3 +753,251 @@ async def test_an_answer_that_cannot_be_sent_is_no_fault_of_the_client(
     async with visiting(app) as visitor:
         assert (await visitor.ask("GET", "/")).status_code == 500
     assert "invalid X-A header" in caplog.text
+
+
+# Handlers and their arguments
+
+
+def test_handlers_take_what_is_asked() -> None:
+    app = App()
+
+    async def nothing() -> str:
+        return ""
+
+    async def only_parameters(*, name: str) -> str:
+        return name
+
+    for handler in (nothing, only_parameters):
+        with pytest.raises(TypeError, match="takes the request or connection first"):
+            app.get("/{name}")(handler)
+        with pytest.raises(TypeError, match="takes the request or connection first"):
+            app.websocket("/{name}")(handler)
+
+
+async def test_parameters_that_no_path_gives(visiting: Any) -> None:
+    part = App()
+
+    @part.get("/{name}")
+    async def item(request: Request, name: str, shop: str, colour: str = "red") -> str:
+        return f"{shop} {name} {colour}"
+
+    with pytest.raises(TypeError, match=r"item.* takes shop, which /\{name\} doesn't give"):
+        async with part.serving("127.0.0.1", 0):
+            pass
+    whole = App()
+    whole.include(part, prefix="/{shop}")
+    async with visiting(whole) as site:
+        assert (await site.ask("GET", "/grocer/apple")).body == b"grocer apple red"
+
+
+async def test_forms_with_files_are_for_others(
+    visiting: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = App()
+
+    @app.post("/form")
+    async def form(request: Request) -> str:
+        return repr(await request.form())
+
+    async with visiting(app) as site:
+        kind = "Content-Type: multipart/form-data; boundary=x"
+        assert (await site.ask("POST", "/form", kind, body=b"--x--\r\n")).status_code == 415
+        assert "mount an ASGI application" in caplog.text
+
+
+# Handshakes
+
+
+async def test_handshakes_that_are_no_get_are_requests(visiting: Any) -> None:
+    app = App()
+
+    @app.websocket("/talk")
+    async def talk(ws: Any) -> None: ...
+
+    @app.post("/talk")
+    async def post(request: Request) -> bytes:
+        return await request.body()
+
+    fields = ["Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"]
+    async with visiting(app) as site:
+        assert (await site.ask("POST", "/talk", *fields, body=b"said")).body == b"said"
+        answer = await site.ask("PUT", "/talk", *fields)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, "GET, HEAD, OPTIONS, POST")
+
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+BROWSER = [
+    "Connection: keep-alive, Upgrade",
+    "Upgrade: websocket",
+    "Origin: http://localhost",
+    "Cookie: a=b",
+    "Sec-WebSocket-Version: 13",
+    f"Sec-WebSocket-Key: {KEY}",
+    "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+]
+PLAIN = [
+    "upgrade: websocket",
+    "connection: Upgrade",
+    f"sec-websocket-key: {KEY}",
+    "sec-websocket-version: 13",
+]
+
+
+@pytest.mark.parametrize("compression", ["deflate", None])
+@pytest.mark.parametrize("fields", [BROWSER, PLAIN, [*PLAIN, "Sec-WebSocket-Protocol: v1"]])
+async def test_every_handshake_is_answered_alike(
+    visiting: Any, fields: list[str], compression: str | None
+) -> None:
+    """The short way, the way of who adds headers, and ``serve()``."""
+    app = App(compression=compression)
+    met: list[Any] = []
+
+    async def note(ws: Any) -> None:
+        deflate = bool(ws.extensions)
+        met.append((ws.subprotocol, ws.origin, deflate, ws.request.path, dict(ws.response.headers)))
+
+    async def adding(request: Any) -> None:
+        await request.accept(headers={"X-Mine": "1"})
+
+    app.websocket("/short")(note)
+    app.websocket("/other", on_request=adding)(note)
+
+    def answer_of(octets: bytes) -> bytes:
+        head = octets.partition(b"\r\n\r\n")[0].replace(b"X-Mine: 1\r\n", b"")
+        return re.sub(rb"Date: [^\r]*\r\n", b"", head)
+
+    async with (
+        visiting(app) as site,
+        duologue.serve(note, "127.0.0.1", 0, compression=compression) as server,
+    ):
+        answers = []
+        for path, port in (
+            ("/short", site.port),
+            ("/other", site.port),
+            ("/plain", server.sockets[0].getsockname()[1]),
+        ):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head("GET", path, *fields))
+            answers.append(answer_of(await reader.readuntil(b"\r\n\r\n")))
+            writer.close()
+            await writer.wait_closed()
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0].startswith(b"HTTP/1.1 101 ")
+    assert (b"permessage-deflate" in answers[0]) is (compression is not None and fields is BROWSER)
+    for facts in met:
+        for name in ("date", "x-mine"):
+            facts[4].pop(name, None)
+    assert [facts[3] for facts in met] == ["/short", "/other", "/plain"]
+    short, other, plain = ((*facts[:3], facts[4]) for facts in met)
+    assert short == other == plain
+
+
+# What handlers know of a connection
+
+
+async def test_facts_of_a_connection(visiting: Any) -> None:
+    app = App()
+
+    @app.websocket("/room")
+    async def room(ws: Any) -> None:
+        tags = ws.query_params.get_all("tag")
+        await ws.send_json([ws.query_params["name"], tags, ws.cookies, ws.client])
+
+    async with visiting(app) as site:
+        path = "/room?name=J%C3%BCrgen+B&tag=1&tag=2"
+        headers = {"Cookie": "a=1; b=2; a=3", "X-Forwarded-For": "192.0.2.1"}
+        async with site.connect(path, additional_headers=headers) as ws:
+            told = await ws.recv_json()
+            assert told == ["Jürgen B", ["1", "2"], {"a": "1", "b": "2"}, ["192.0.2.1", 0]]
+        async with site.connect(path) as ws:
+            assert (await ws.recv_json())[2:] == [{}, list(ws.local_address[:2])]
+
+
+async def test_attributes_of_ones_own_go_before_facts(visiting: Any) -> None:
+    def note(connection: Any, request: Any) -> None:
+        connection.cookies = connection.query_params = connection.client = "mine"
+
+    async def tell(ws: Any) -> None:
+        await ws.send_json([ws.cookies, ws.query_params, ws.client])
+
+    async with duologue.serve(tell, "127.0.0.1", 0, process_request=note) as server:
+        host, port = server.sockets[0].getsockname()
+        async with duologue.connect(f"ws://{host}:{port}/") as ws:
+            assert await ws.recv_json() == ["mine"] * 3
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_facts_that_endpoints_let_go_of(visiting: Any, keep: bool) -> None:
+    app = App()
+
+    @app.websocket("/")
+    class Room(duologue.Endpoint):
+        keep_request = keep
+
+        def on_open(self, ws: Any) -> None:
+            ws.send(ws.query_params["name"])
+
+        def on_message(self, ws: Any, message: Any) -> None:
+            try:
+                ws.send(ws.query_params["name"])
+            except duologue.InvalidState as error:
+                ws.send(str(error))
+
+    async with visiting(app) as site, site.connect("/?name=ann") as ws:
+        assert await ws.recv() == "ann"
+        await ws.send("again")
+        assert await ws.recv() == (
+            "ann" if keep else "the request is not kept; set keep_request of the Endpoint"
+        )
+
+
+# State and lifespans of parts
+
+
+async def test_parts_share_the_state_of_the_whole(visiting: Any) -> None:
+    async def lifespan(app: App) -> AsyncIterator[dict[str, str]]:
+        yield {"database": "open"}
+        app.state.database = "closed"
+
+    part, whole = App(lifespan=lifespan), App()
+    part.state.own = "kept"
+    part.state.both = "part"
+    whole.state.both = "whole"
+    whole.include(part, prefix="/part")
+
+    @part.websocket("/")
+    async def tell(ws: Any) -> None:
+        await ws.send_json(vars(part.state))
+
+    async with visiting(whole) as site, site.connect("/part/") as ws:
+        told = await ws.recv_json()
+        assert told == {"both": "whole", "own": "kept", "database": "open"}
+    assert whole.state.database == "closed"
+    assert part.state is whole.state
+
+
+@pytest.mark.parametrize("name", ["max_size", "origins", "compression", "connect_rate"])
+def test_options_that_mean_nothing_for_plain_http(name: str) -> None:
+    with pytest.raises(TypeError, match=rf'app.route\("/x"\) has no use for {name!r}'):
+        App().get("/x", **{name: None})
+
+
+@pytest.mark.parametrize("name", ["get", "head", "post", "put", "patch", "delete", "options"])
+async def test_each_method_has_its_decorator(visiting: Any, name: str) -> None:
+    app = App()
+
+    @getattr(app, name)("/thing")
+    async def thing(request: Request) -> Response:
+        assert request.client is not None
+        return Response("", headers={"X-Asked": f"{request.method} {request.client.host}"})
+
+    async with visiting(app) as site:
+        answer = await site.ask(name.upper(), "/thing")
+        assert answer.headers["X-Asked"] == f"{name.upper()} 127.0.0.1"
+
+
+async def test_a_method_that_nobody_knows(visiting: Any) -> None:
+    async with visiting(App()) as site:
+        answer = await site.ask("BREW", "/pot")
+        assert (answer.status_code, answer.body) == (501, b"unknown HTTP method: BREW\n")
+        assert "Allow" not in answer.headers

@@ -80,6 +80,24 @@ async def test_included_applications_share_the_topics(visiting: Any) -> None:
         assert await inner.subscribers("room.a") == 1
 
 
+async def test_an_application_is_subscribed_itself(visiting: Any) -> None:
+    outer, inner = App(), rooms()
+    outer.include(inner, prefix="/in")
+    heard: list[Any] = []
+    subscriptions = [
+        app.subscribe("room.+", lambda topic, message: heard.append((topic, message)))
+        for app in (outer, inner)
+    ]
+    assert len({subscription.topic for subscription in subscriptions}) == 1
+    outer.subscribe("room.a", lambda topic, message: heard.append(message))
+    async with visiting(outer) as site, site.connect("/in/room/a") as a:
+        assert await a.recv() == "in"
+        inner.publish("room.a", "hello")
+        assert await a.recv() == "hello"
+        assert heard == ["hello"]  # a + is a wildcard only where it is a whole level
+        assert await outer.subscribers("room.a") == 1
+
+
 async def test_limits_of_the_application(visiting: Any) -> None:
     app = rooms(max_topic=8)
     async with visiting(app) as site, site.connect("/room/abc") as ws:
@@ -225,6 +243,12 @@ async def test_the_publisher_and_the_endpoint(visiting: Any) -> None:
 @pytest.mark.parametrize("token", ["", "a b", "a\n", "é", []])
 def test_tokens_that_are_none(token: Any) -> None:
     with pytest.raises(ValueError, match="token"):
+        rooms().enable_publishing(token=token)
+
+
+@pytest.mark.parametrize("token", [None, 5, b"secret", ["secret", b"secret"]])
+def test_tokens_of_another_type(token: Any) -> None:
+    with pytest.raises(TypeError, match="token"):
         rooms().enable_publishing(token=token)
 
 

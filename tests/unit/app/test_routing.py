@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -119,6 +120,20 @@ def test_several_entries_of_one_pattern_stay_in_order() -> None:
 def test_what_cannot_be_a_pattern(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"path|parameter|converter|text|takes"):
         Pattern(pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [("/user/:id", "{id}"), ("/<name>/x", "{name}"), ("/x/<int:page>", "{page}")],
+)
+def test_parameters_of_other_frameworks(pattern: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"a parameter is {instead}, not ")):
+        Pattern(pattern)
+
+
+def test_colons_that_are_none() -> None:
+    for path in ("/items:batch", "/a:b/c", "/1:30"):
+        assert found(path, path) == [path]
 
 
 def test_an_unknown_converter_is_named_with_those_there_are() -> None:

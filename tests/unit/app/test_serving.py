@@ -21,6 +21,7 @@ import trustme
 import duologue
 from duologue.app.application import App
 from duologue.app.request import Request
+from duologue.app.workers.listeners import Listeners
 from duologue.net.proxy_protocol import SIGNATURE
 
 from .conftest import Link, head
@@ -79,6 +80,23 @@ async def test_a_unix_socket(tmp_path: Path) -> None:
             writer.close()
             await writer.wait_closed()
     assert not os.path.exists(path)
+
+
+async def test_a_unix_socket_that_is_in_use(tmp_path: Path) -> None:
+    path = str(tmp_path / "app.sock")
+    async with telling().serving(uds=path):
+        for workers in (False, True):
+            with pytest.raises(OSError, match="Address already in use"):
+                if workers:
+                    Listeners.open(2, uds=path)
+                else:
+                    async with telling().serving(uds=path):
+                        pass
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(head("GET", "/who"))
+        assert (await Link(reader, writer).answer()).status_code == 200
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_an_inherited_socket() -> None:
@@ -281,6 +299,36 @@ async def test_connections_tell_the_address_of_the_preamble() -> None:
         sock.sendall(FIRST)
         async with duologue.connect("ws://localhost/who", sock=sock) as ws:
             assert await ws.recv_json() == ["192.0.2.1", 4711]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "expected"),
+    [
+        # Who speaks the PROXY protocol passes streams on unread: the client may have written them.
+        ("127.0.0.1", [["192.0.2.1", 4711], "http", "localhost"]),
+        ("192.0.2.0/24", [["203.0.113.5", 0], "https", "chat.example"]),
+    ],
+)
+async def test_headers_behind_the_proxy_protocol(
+    visiting: Any, trusted: str, expected: Any
+) -> None:
+    fields = (
+        "X-Forwarded-For: 203.0.113.5",
+        "X-Forwarded-Proto: https",
+        "X-Forwarded-Host: chat.example",
+    )
+    options = {"proxy_protocol": True, "forwarded_allow_ips": trusted}
+    async with visiting(telling(), **options) as site:
+        assert await who(site, *fields, before=FIRST) == expected
+
+
+async def test_tls_that_ended_at_a_proxy(visiting: Any) -> None:
+    addresses = SECOND[16:]
+    entry = b"\x20\x00\x05\x01\x00\x00\x00\x00"
+    preamble = SIGNATURE + struct.pack("!BBH", 0x21, 0x21, 36 + len(entry)) + addresses + entry
+    async with visiting(telling(), proxy_protocol=True) as site:
+        assert (await who(site, before=preamble))[:2] == [["2001:db8::1", 4711], "https"]
+        assert (await who(site, before=SECOND))[:2] == [["2001:db8::1", 4711], "http"]
 
 
 async def test_the_proxy_protocol_before_tls(visiting: Any, tmp_path: Path) -> None:

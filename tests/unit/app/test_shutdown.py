@@ -103,3 +103,53 @@ async def test_nobody_new_is_let_in(loop_factory: Any) -> None:
         assert (await c.get("/health")).status == 200
     with pytest.raises(OSError):
         await c.get("/health")
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: testserver\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Late(asyncio.Protocol):
+    """A client that is accepted, and sends its handshake in two parts, some time later."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+        if b"\r\n\r\n\x88" in self.heard:
+            self.transport.write(b"\x88\x80mask")
+
+    def say_it(self, loop: asyncio.AbstractEventLoop, first: float, second: float) -> None:
+        loop.call_later(first, self.transport.write, HANDSHAKE[:40])
+        loop.call_later(second, self.transport.write, HANDSHAKE[40:])
+
+
+async def test_who_was_accepted_is_not_refused(
+    loop_factory: Any, network: testing.SimulatedNetwork
+) -> None:
+    """Only who takes longer than others have patience."""
+    app = duologue.App()
+
+    async def think(request: Any) -> str:
+        await asyncio.sleep(0.3)
+        return "Ann"
+
+    app.websocket("/", auth=think)(Waiting().wait)
+    loop = asyncio.get_running_loop()
+    async with testing.client(app, retry_spread=None) as c:
+        soon, slow, too_late = Late(), Late(), Late()
+        for each in (soon, slow, too_late):
+            await network.create_connection(lambda each=each: each, c.host, 80)
+        soon.say_it(loop, 0.1, 0.11)
+        slow.say_it(loop, 0.2, 0.6)
+        loop.call_later(0.7, too_late.transport.write, HANDSHAKE[:40])
+    for each in (soon, slow):
+        assert each.heard.startswith(b"HTTP/1.1 101 ")
+        assert each.heard.endswith(b"\r\n\r\n\x88\x02\x03\xe9")
+    assert too_late.heard.startswith(b"HTTP/1.1 503 ")

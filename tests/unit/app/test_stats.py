@@ -18,6 +18,7 @@ from duologue.app.logs import JSONFormatter
 from duologue.app.metrics import address, render
 from duologue.app.stats import COUNTERS, NAMES, Stats
 from duologue.base.traffic import traffic
+from duologue.connection.ending import Cause
 
 PATIENCE = 20
 TEXT = "compress me " * 500
@@ -68,6 +69,33 @@ async def test_what_an_application_counts() -> None:
 
 
 @pytest.mark.virtual_time
+async def test_why_connections_ended() -> None:
+    app = duologue.App(max_size=1000)
+
+    @app.websocket("/")
+    async def echo(ws: duologue.ServerConnection) -> None:
+        async for message in ws:
+            await ws.send(message)
+
+    async with testing.client(app) as c:
+        before = app.stats().ended
+        assert set(before) == {cause.name.lower() for cause in Cause}
+        await (await c.connect("/")).close()
+        ws = await c.connect("/", compression=None)
+        await ws.send("x" * 1001)
+        await ws.wait_closed()
+        # Both ends are in this process, and the server's may take a turn longer.
+        await asyncio.sleep(1)
+        now = app.stats().ended
+        more = {cause: now[cause] - before[cause] for cause in now if now[cause] > before[cause]}
+        assert more == {"closed_here": 1, "peer_closed": 2, "limit": 1}
+        text = render({"1": dataclasses.asdict(app.stats())})
+        assert (
+            f'duologue_connections_ended_total{{worker="1",cause="limit"}} {now["limit"]}\n' in text
+        )
+
+
+@pytest.mark.virtual_time
 async def test_round_trips() -> None:
     app = duologue.App(ping_interval=5.0)
 
@@ -114,7 +142,8 @@ async def test_an_endpoint_of_its_own(caplog: pytest.LogCaptureFixture) -> None:
         async with duologue.connect(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/echo"):
             head, body = await read(("127.0.0.1", port))
         assert head.startswith("HTTP/1.1 200 ")
-        assert "Content-Type: text/plain; version=0.0.4; charset=utf-8" in head
+        types = [line for line in head.splitlines() if line.startswith("Content-Type")]
+        assert types == ["Content-Type: text/plain; version=0.0.4; charset=utf-8"]
         assert 'duologue_connections{worker="1"} 1\n' in body
         assert (await read(("127.0.0.1", port), "/"))[0].startswith("HTTP/1.1 404 ")
         # It is nowhere else.

@@ -63,12 +63,36 @@ async def test_an_answer() -> None:
     [
         ({"root_path": "/r", "path": "/r/a", "raw_path": b"/r/a"}, "/a"),
         ({"root_path": "/r", "path": "/r", "raw_path": b"/r"}, "/"),
+        ({"root_path": "/r", "path": "/room", "raw_path": b"/room"}, "/room"),
+        ({"root_path": "/r/", "path": "/r/a", "raw_path": b"/r/a"}, "/a"),
         ({"path": "/é b", "raw_path": None}, "/%C3%A9%20b"),
         ({"query_string": b"x=1"}, "/?x=1"),
     ],
 )
 def test_requests(facts: Any, path: str) -> None:
     assert make_request(scope_of(HTTP) | facts).path == path
+
+
+async def test_a_port_that_is_text() -> None:
+    async def handler(exchange: HTTPExchange) -> None:
+        assert exchange.client == ("192.0.2.1", 1234)
+        assert exchange.server == ("/run/app.sock", None)
+        assert exchange.root_path == "/api"
+        await exchange.respond(ok())
+
+    facts = {"client": ("192.0.2.1", "1234"), "server": ("/run/app.sock", None)}
+    facts |= {"root_path": "/api", "path": "/api/x", "raw_path": b"/api/x"}
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(event: Any) -> None:
+        sent.append(event)
+
+    # Not by the strict server: it is granian that does so.
+    await Guest(handler)(scope_of(HTTP, "/") | facts, receive, send)
+    assert sent[0]["status"] == 200
 
 
 async def test_a_body() -> None:

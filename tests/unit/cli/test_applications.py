@@ -23,10 +23,26 @@ app = duologue.App()
 async def who(request):
     return [request.client[0], request.scheme]
 
+@app.get("/url")
+async def url(request):
+    return request.url
+
 @app.websocket("/echo/{name}")
 async def echo(ws, name):
     async for message in ws:
         await ws.send(f"{name}: {message}")
+
+def make():
+    return app
+
+class Maker:
+    def __call__(self):
+        return app
+
+maker = Maker()
+
+def broken():
+    raise OSError("no database")
 
 async def asgi(scope, receive, send):
     if scope["type"] == "lifespan":
@@ -76,7 +92,27 @@ def test_structured_logs_and_metrics(start, module):
     assert code == 0
     records = [json.loads(line) for line in output.splitlines()]
     assert {record["level"] for record in records} == {"info"}
-    assert "HTTP response sent (200 OK)" in {record["message"] for record in records}
+    (access,) = (record for record in records if record["logger"] == "duologue.access")
+    assert (access["method"], access["target"], access["status"]) == ("GET", "/who", 200)
+
+
+@pytest.mark.parametrize(
+    ("target", "arguments"),
+    [
+        ("applications:make", ["--access-log", "--no-access-log", "--timeout-keep-alive", "none"]),
+        (
+            "applications:maker",
+            ["--factory", "--no-access-log", "--backlog", "7", "--proxy-headers"],
+        ),
+    ],
+)
+def test_what_makes_an_app(start, module, target, arguments):
+    place = ["--port", "0", "--root-path", "/api"]
+    server = start("serve", target, *place, *arguments, cwd=module, merged=True)
+    assert get(server, "/url").endswith(b"/api/url")
+    code, output, _ = server.stop()
+    assert code == 0
+    assert "duologue.access" not in output
 
 
 def test_an_app_behind_the_proxy_protocol(start, module):
@@ -107,6 +143,10 @@ def test_an_asgi_application(start, module):
         ("echo", ["--proxy-protocol"], b"--proxy-protocol is for applications only"),
         ("echo", ["--ssl-ca-certs", "x"], b"--ssl-ca-certs is for applications only"),
         ("applications:app", ["--max-size", "5"], b"for the App to set"),
+        ("echo", ["--factory"], b"--factory is for applications only"),
+        ("echo", ["--root-path", "/x"], b"--root-path is for applications only"),
+        ("applications:broken", [], b"can't be made: OSError: no database"),
+        ("applications:app", ["--root-path", "x"], b"root_path begins with a slash"),
         ("applications:app", ["--forwarded-allow-ips", "x"], b"neither an IP address"),
         ("applications:app", ["--ssl-certfile", "none.pem"], b"cannot read none.pem"),
         ("echo", ["--workers", "2"], b"--workers is for applications only"),

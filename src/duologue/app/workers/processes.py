@@ -64,9 +64,10 @@ class Processes:
         """In the parent: remove what is on disk."""
         self._folder.cleanup()
 
-    def worker(self, channel: Channel, sockets: list[socket.socket]) -> None:
-        """Serve from sockets until told to leave."""
+    def worker(self, channel: Channel, sockets: list[socket.socket], number: int) -> None:
+        """Serve from sockets until told to leave, as the worker of this number, from 1."""
         app = self._loaded()
+        app.worker = number
         if app.topics.backplane is None:
             app.topics.use(LocalBackplane(self.path, limits=app.limits))
         sock = sockets[0] if len(sockets) == 1 else sockets

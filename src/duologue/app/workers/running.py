@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from duologue.app.workers.listeners import Listeners
@@ -50,6 +52,7 @@ def run_workers(
     worker_timeout: float | None = 30.0,
     metrics: int | str | None = None,
     prepare: Callable[[], object] | None = None,
+    listening: Callable[[list[socket.socket]], object] | None = None,
     announce: Callable[[list[socket.socket]], object] | None = None,
     logger: LoggerLike | None = None,
     **options: Any,
@@ -69,6 +72,7 @@ def run_workers(
             instance, after which a worker is killed and replaced; ``None`` for any time.
         metrics: see there; they tell of all workers, and are at most a second old.
         prepare: called in each child first.
+        listening: called with the sockets once somebody can connect, who then waits for a worker.
         announce: called with the sockets once all workers serve.
         logger: by default ``duologue.app``.
         **options: see :meth:`~duologue.App.serving`.
@@ -82,18 +86,35 @@ def run_workers(
     """
     drain: float | None = options.get("drain_timeout", 30.0)
     place: dict[str, Any] = {"uds": uds, "fd": fd, "sock": sock, "backlog": backlog}
-    listeners = Listeners.open(workers, host, port, **place)
-    processes = Processes(load, options, metrics, prepare)
-    supervisor = Supervisor(
-        processes,
-        listeners,
-        worker_timeout=worker_timeout,
-        leave_timeout=None if drain is None else 2 * drain + LEAVING,
-        announce=None if announce is None else lambda: announce(listeners.slots[0]),
-        logger=logger,
-    )
+    with contextlib.ExitStack() as stack:
+        # Who sees the port open may ask us to end already.
+        noted = stack.enter_context(_noting_signals())
+        listeners = Listeners.open(workers, host, port, **place)
+        stack.callback(listeners.close)
+        if listening is not None:
+            listening(listeners.slots[0])
+        processes = Processes(load, options, metrics, prepare)
+        stack.callback(processes.close)
+        return Supervisor(
+            processes,
+            listeners,
+            worker_timeout=worker_timeout,
+            leave_timeout=None if drain is None else 2 * drain + LEAVING,
+            announce=None if announce is None else lambda: announce(listeners.slots[0]),
+            signals=noted,
+            logger=logger,
+        ).run()
+
+
+@contextlib.contextmanager
+def _noting_signals() -> Iterator[list[int]]:
+    """Give the signals that ask to end, from those that come before the supervisor hears them."""
+    noted: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, lambda received, _: noted.append(received))
     try:
-        return supervisor.run()
+        yield noted
     finally:
-        listeners.close()
-        processes.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)

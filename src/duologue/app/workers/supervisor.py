@@ -36,8 +36,8 @@ TURN = 0.5
 class Tasks(Protocol):
     """What the children do."""
 
-    def worker(self, channel: Channel, sockets: list[socket.socket]) -> None:
-        """Serve from sockets until told to leave."""
+    def worker(self, channel: Channel, sockets: list[socket.socket], number: int) -> None:
+        """Serve from sockets until told to leave, as the worker of this number, from 1."""
 
     def hub(self, channel: Channel) -> None:
         """Run the bus until told to leave."""
@@ -55,6 +55,7 @@ class Supervisor:
         leave_timeout: seconds that a process asked to leave has until it is killed, ``None`` for
             any time.
         announce: called once all workers serve.
+        signals: those that have come already.
         logger: by default ``duologue.app``.
     """
 
@@ -67,6 +68,7 @@ class Supervisor:
         worker_timeout: float | None = 30.0,
         leave_timeout: float | None = None,
         announce: Callable[[], object] | None = None,
+        signals: list[int] | None = None,
         logger: LoggerLike | None = None,
     ) -> None:
         self._tasks = tasks
@@ -79,7 +81,7 @@ class Supervisor:
         self._workers = [Slot(f"worker {n + 1}", n) for n in range(len(listeners.slots))]
         self._children: list[Child] = []
         self._selector = selectors.DefaultSelector()
-        self._signals: list[int] = []
+        self._signals: list[int] = [] if signals is None else signals
         self._renewing: list[Slot] = []
         self._stopping_since: float | None = None
         self._served = False
@@ -146,7 +148,8 @@ class Supervisor:
             if slot.number is None:
                 self._tasks.hub(channel)
             else:
-                self._tasks.worker(channel, self._listeners.slots[slot.number])
+                sockets = self._listeners.slots[slot.number]
+                self._tasks.worker(channel, sockets, slot.number + 1)
 
         child = Child.fork(slot.name, work, lambda: self._tidy(slot.number), now)
         self._children.append(child)

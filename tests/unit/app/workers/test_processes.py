@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 
 import pytest
@@ -78,10 +79,12 @@ async def test_topics_and_a_crash() -> None:
             await ask(first, f"publish {n} hello")
             async with asyncio.timeout(PATIENCE):
                 assert await second.recv() == "hello"
+        os.kill(killed, signal.SIGSTOP)
+        queued = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(20)]
         os.kill(killed, signal.SIGKILL)
         assert (await closing(first))[0] == 1006
-        # Whatever waited for it is answered by the next one: nobody is refused.
-        again = await asyncio.gather(*(served.connect() for _ in range(20)))
+        # Whoever waited for it is answered by the next one: nobody is refused.
+        again = await asyncio.gather(*(served.connect(sock=sock) for sock in queued))
         assert killed not in {pid for _, pid in again}
         assert {pid for _, pid in again} > {other}
         for ws, pid in again:

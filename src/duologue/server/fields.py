@@ -1,14 +1,32 @@
-"""``Fields``: what a query string or a form says, where names may repeat."""
+"""What a query string, a form or ``Cookie`` says, and where it came from; names may repeat.
+
+Pure. Sources: WHATWG URL (forms), RFC 6265 section 4.2 (cookies).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-__all__ = ["Fields"]
+from duologue.wire.headers import Headers
+
+__all__ = ["Client", "Fields", "read_cookies"]
 
 MAX_FIELDS = 1000
 """Fields in one query or form."""
+
+
+class Client(NamedTuple):
+    """Where a client is.
+
+    Attributes:
+        host: its address; the path of a Unix socket.
+        port: ``None`` where there is none, 0 if a proxy doesn't tell.
+    """
+
+    host: str
+    port: int | None
 
 
 class Fields(Mapping[str, str]):
@@ -50,3 +68,13 @@ class Fields(Mapping[str, str]):
     def items_all(self) -> list[tuple[str, str]]:
         """Return all names and values, in their order."""
         return self._pairs.copy()
+
+
+def read_cookies(headers: Headers) -> dict[str, str]:
+    """Read the cookies; of those with the same name the first, which has the longest path."""
+    cookies: dict[str, str] = {}
+    for pair in ";".join(headers.get_all("Cookie")).split(";"):
+        name, equals, value = pair.strip().partition("=")
+        if equals and name.strip():
+            cookies.setdefault(name.strip(), value.strip().strip('"'))
+    return cookies

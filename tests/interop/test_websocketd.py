@@ -179,6 +179,7 @@ IN_DIRECTORY: dict[str, tuple[Any, ...]] = {
         request("/env/%ff%C3%A9%0Ax", "X-Raw: caf\xe9 () { :;}; $(id)", "X_Under: 1", "X-Empty:"),
     ),
     "hostile query": (request("/env?a=%0A;$(id)&b=%00'`"),),
+    "absolute": (request("http://b.example:81/env/x?q"),),
     "no lines lost but the last": (request("/lines"),),
     "no arguments": (request("/args"),),
     "exit status": (request("/fail"),),
@@ -227,6 +228,15 @@ async def test_scripts_of_a_directory(tmp_path: Path) -> None:
     found = await transcripts(IN_DIRECTORY, f"--dir={tmp_path}")
     assert found[0]["text"]["came"] == [(1, b"hello"), (8, b"\x03\xe8")]
     compare(found)
+
+
+async def test_targets_that_are_none() -> None:
+    targets = ("/%zz", "/a%", "*", "a.example")
+    conversations = {target: (request(target),) for target in targets}
+    for found in await transcripts(conversations, "cat"):
+        assert {name: answer["status"] for name, answer in found.items()} == dict.fromkeys(
+            targets, 400
+        )
 
 
 async def test_a_command() -> None:
@@ -346,10 +356,21 @@ async def test_where_ours_differs(tmp_path: Path) -> None:
         "short key": (request("/echo", "Sec-WebSocket-Key: short"), CLOSE),
         "reason": (request("/echo"), frame(8, b"\x0f\xa1why")),
         "no UTF-8": (request("/echo"), frame(1, b"\xff"), 3, CLOSE),
+        "versions": (request("/echo", "Sec-WebSocket-Version: 13, 8"), CLOSE),
+        "octets": (request("/echo/\xe9"), CLOSE),
+        "folded": (request("/echo", "X: a\r\n b"), CLOSE),
+        "long head": (request("/echo", "X: " + "a" * 20_000), CLOSE),
+        "HTTP/1.0": (request("/echo").replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE),
+        "NUL": (request("/echo/%00"),),
     }
     theirs, ours = await transcripts(conversations, f"--dir={tmp_path}")
     assert (theirs["short key"]["status"], ours["short key"]["status"]) == (101, 400)
     assert theirs["reason"]["came"] == [(8, b"\x0f\xa1")]
     assert ours["reason"]["came"] == [(8, b"\x0f\xa1why")]
+    for name, status in (
+        *(("versions", 400), ("octets", 400), ("folded", 400), ("NUL", 400)),
+        *(("long head", 431), ("HTTP/1.0", 505)),
+    ):
+        assert (theirs[name]["status"], ours[name]["status"]) == (101, status), name
     assert theirs["no UTF-8"]["came"][0] == (1, b"\xff")
     assert ours["no UTF-8"]["came"][0][1].startswith(b"\x03\xef")  # 1007

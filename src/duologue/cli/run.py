@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import ssl
 import sys
@@ -69,12 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
             f"Invalid parameters: --devconsole cannot be used with {option}. Pick one.",
         )
         return CONSOLE_CONFLICT
+    records = websocketd.Records(log)
+    logging.getLogger().addHandler(records)
     try:
         with asyncio.Runner(loop_factory=_new_event_loop) as runner:
             runner.run(_serve(config, log))
     except (websocketd.CannotListen, ssl.SSLError, OSError) as error:
         log("fatal", "server", f"Can't start server: {error}")
         return CANNOT_LISTEN
+    finally:
+        logging.getLogger().removeHandler(records)
     return 0
 
 

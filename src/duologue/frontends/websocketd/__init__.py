@@ -9,8 +9,10 @@ module                                 what it knows
 ``flags``, ``options``, ``config``     the command line
 ``visit``, ``deciding``, ``origins``   a request, and what becomes of it; no I/O but to find files
 ``environment``, ``framing``           what a program is given, and how it is understood; sans-I/O
-``pipes``, ``program``, ``warden``     a running program, and that nothing is left of it
-``session``, ``share``, ``pace``       messages between clients and programs
+``program``, ``spawning``, ``errors``  a running program, and what it complains of
+``leftover``, ``warden``               that nothing is left of it, or how much
+``session``, ``relay``                 messages between a client and its program
+``share``, ``pace``                    one program for all, and time between things
 ``static``, ``cgi``, ``console``       plain HTTP
 ``site``, ``serving``                  all of it behind listening sockets
 =====================================  ==========================================================
@@ -21,9 +23,21 @@ Where websocketd is unsafe or loses something, this does better unless ``--stric
 
 from __future__ import annotations
 
-from duologue.frontends.websocketd.config import Config
-from duologue.frontends.websocketd.log import Log
-from duologue.frontends.websocketd.options import Stop, read
-from duologue.frontends.websocketd.serving import CannotListen, run
+import importlib
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["CannotListen", "Config", "Log", "Stop", "read", "run"]
+from duologue.frontends.websocketd.config import Config
+from duologue.frontends.websocketd.log import Log, Records
+from duologue.frontends.websocketd.options import Stop, read
+
+__all__ = ["CannotListen", "Config", "Log", "Records", "Stop", "read", "run"]
+
+if TYPE_CHECKING:
+    from duologue.frontends.websocketd.serving import CannotListen, run
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is needed: the command line can be read where no program can be run.
+    if name not in ("CannotListen", "run"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.serving"), name)

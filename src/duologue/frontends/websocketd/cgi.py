@@ -15,9 +15,9 @@ from typing import Final
 from duologue.datastructures import Headers
 from duologue.exceptions import InvalidHeader
 from duologue.frontends.websocketd.environment import SOFTWARE, clean, header_variables
+from duologue.frontends.websocketd.errors import ErrorLog
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.program import CannotLaunch, Program
-from duologue.frontends.websocketd.session import log_errors
 from duologue.frontends.websocketd.visit import Visit
 from duologue.frontends.websocketd.warden import Warden
 from duologue.http11 import Response
@@ -107,7 +107,7 @@ async def run(
     except CannotLaunch as error:
         log("access", "http", f"CGI: {error}")
         return _failure()
-    errors = asyncio.create_task(log_errors(program, log))
+    errors = ErrorLog(program.stderr, log)
     feeding = asyncio.create_task(_feed(program, body))
     reading = asyncio.create_task(_read(program))
     try:
@@ -123,8 +123,9 @@ async def run(
     finally:
         feeding.cancel()
         reading.cancel()
-        await program.end(readers=[errors])
-        await asyncio.gather(errors, feeding, reading, return_exceptions=True)
+        await program.end(errors=errors)
+        await errors.drain()
+        await asyncio.gather(feeding, reading, return_exceptions=True)
     return _failure()
 
 

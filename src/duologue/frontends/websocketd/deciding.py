@@ -105,6 +105,14 @@ MISDIRECTED = Refusal(
 )
 
 
+FOREIGN = Refusal(
+    403,
+    "Forbidden: pages of other sites can't run this; see --origin\n",
+    why=("CGI: wanted by a page of another site",),
+    upgrade=False,
+)
+
+
 def decide(config: Config, visit: Visit, full: bool) -> Decision:
     """Decides what becomes of a request.
 
@@ -113,7 +121,7 @@ def decide(config: Config, visit: Visit, full: bool) -> Decision:
         visit: The request.
         full: Whether no further program may be started.
     """
-    if "\0" in visit.path:
+    if visit.malformed:
         return Refusal(400, "400 Bad Request\n", upgrade=False)
     if config.guards_host and not origins.is_local_name(visit.host):
         return MISDIRECTED
@@ -147,13 +155,10 @@ def _check_handshake(config: Config, visit: Visit, command: str) -> Refusal | No
         return Refusal(status, body, _VERSION, why[:-1] + lines, command=command, origin=origin)
 
     if visit.request.method != "GET":
-        why = "not a websocket handshake: request method is not GET"
+        why = "the client is not using the websocket protocol: request method is not GET"
         return refuse(405, "Method Not Allowed", why)
     if headers.get_all("Sec-WebSocket-Version") != ["13"]:
         why = "unsupported version: 13 not found in 'Sec-Websocket-Version' header"
-        return refuse(400, "Bad Request", why)
-    if not _is_key(headers.get_all("Sec-WebSocket-Key")):
-        why = "not a websocket handshake: 'Sec-WebSocket-Key' header must be 16 octets in Base64"
         return refuse(400, "Bad Request", why)
     found = origins.check(
         visit.origin,
@@ -163,11 +168,17 @@ def _check_handshake(config: Config, visit: Visit, command: str) -> Refusal | No
         rules=config.origins,
         guarded=config.guards_origin,
     )
-    if found is None:
-        return None
-    origin = "" if found.startswith("Origin ") and "error" in found else visit.origin or "file:"
-    why = "request origin not allowed by Upgrader.CheckOrigin"
-    return refuse(403, "Forbidden", found, why, origin=origin)
+    origin = "" if visit.origin in (None, "", "null") else str(visit.origin)
+    if found is not None:
+        unknown = found.startswith("Origin ") and "error" in found
+        why = "request origin not allowed by Upgrader.CheckOrigin"
+        return refuse(403, "Forbidden", found, why, origin="" if unknown else origin or "file:")
+    keys = headers.get_all("Sec-WebSocket-Key")
+    if not _is_key(keys):
+        fault = "must be 16 octets in Base64" if any(keys) else "is missing or blank"
+        why = f"not a websocket handshake: 'Sec-WebSocket-Key' header {fault}"
+        return refuse(400, "Bad Request", why, origin=origin or "file:")
+    return None
 
 
 def _is_key(values: Sequence[str]) -> bool:
@@ -177,12 +188,34 @@ def _is_key(values: Sequence[str]) -> bool:
         return False
 
 
+def _is_foreign(config: Config, visit: Visit) -> bool:
+    """Tell whether a page of another site has a CGI script run, unseen by who sits before it."""
+    if config.strict:
+        return False
+    if visit.origin is None:
+        # Images, scripts and the like have no Origin; browsers tell so what they are.
+        sites, modes = (visit.headers.get_all(f"Sec-Fetch-{name}") for name in ("Site", "Mode"))
+        foreign = {"cross-site", "same-site"} & set(sites) and modes != ["navigate"]
+        return bool(foreign and (config.guards_origin or config.same_origin))
+    found = origins.check(
+        visit.origin,
+        visit.host,
+        tls=visit.tls,
+        same=bool(config.same_origin),
+        rules=config.origins,
+        guarded=config.guards_origin,
+    )
+    return found is not None
+
+
 def _decide_plain(config: Config, visit: Visit, full: bool) -> Decision:
     if config.dev_console:
         return Console()
     if config.cgi_dir is not None:
         script = confined(config.cgi_dir, visit.path)
         if script is not None and os.path.isfile(script):
+            if _is_foreign(config, visit):
+                return FOREIGN
             return TOO_MANY if full else CgiScript(script)
     if config.static_dir is not None:
         found = confined(config.static_dir, visit.path)

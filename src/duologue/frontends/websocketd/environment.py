@@ -24,6 +24,9 @@ _EMPTY = ("AUTH_TYPE", "CONTENT_LENGTH", "CONTENT_TYPE", "REMOTE_IDENT", "REMOTE
 
 def clean(value: str) -> str:
     """Returns a value without line ends."""
+    if value.isprintable() and value[:1] != " " != value[-1:]:
+        # As most are: a control character isn't printable.
+        return value
     return value.replace("\r", " ").replace("\n", " ").replace("\0", "").strip()
 
 
@@ -38,22 +41,24 @@ def passed(names: Sequence[str], environment: Mapping[str, str]) -> dict[str, st
     return {name: value for name, value in values.items() if value}
 
 
-def header_variables(visit: Visit, *, proxy: bool = False) -> dict[str, str]:
-    """Returns a variable for each header of a request, but ``Host``.
+def header_variables(visit: Visit, *, strict: bool = False) -> dict[str, str]:
+    """Returns a variable for each header of a request, but ``Host``; not yet without line ends.
 
     Args:
         visit: The request.
-        proxy: Whether to give ``Proxy``, too. Many programs take ``HTTP_PROXY`` for a setting
-            (CVE-2016-5385, "httpoxy").
+        strict: Whether to give what lets a client pretend: ``Proxy``, since many programs take
+            ``HTTP_PROXY`` for a setting (CVE-2016-5385, "httpoxy"), and ``X_Name`` besides the
+            ``X-Name`` that a proxy may have set.
     """
     found: dict[str, list[str]] = {}
     for name, value in visit.headers.raw_items():
         key = "HTTP_" + name.upper().replace("-", "_")
-        if key != "HTTP_HOST" and (proxy or key != "HTTP_PROXY"):
+        pretends = "_" in name and name.replace("_", "-") in visit.headers
+        if key != "HTTP_HOST" and (strict or not (pretends or key == "HTTP_PROXY")):
             # Octets beyond ASCII come as ISO 8859-1 and go on as they were.
             octets = value.encode("latin-1", "replace")
             found.setdefault(key, []).append(os.fsdecode(octets))
-    return {key: clean(", ".join(values)) for key, values in found.items()}
+    return {key: ", ".join(values) for key, values in found.items()}
 
 
 def variables(
@@ -73,8 +78,8 @@ def variables(
         given: What is passed on of our own environment.
         strict: Whether to give what websocketd 0.4.1 gives.
     """
-    name, port = split_host(visit.host) or ("", "")
-    if name and not port:
+    name, port = split_host(visit.host) or ("", None)
+    if port == "":
         port = "443" if visit.tls else "80"
     result = {
         "SERVER_SOFTWARE": SOFTWARE,
@@ -82,7 +87,7 @@ def variables(
         "REMOTE_ADDR": visit.remote_address,
         "REMOTE_HOST": visit.remote_host,
         "SERVER_NAME": name.strip("[]"),
-        "SERVER_PORT": port,
+        "SERVER_PORT": port or "",
         "SERVER_PROTOCOL": visit.request.protocol,
         "GATEWAY_INTERFACE": "websocketd-CGI/0.1" if strict else "CGI/1.1",
         "REQUEST_METHOD": visit.request.method,
@@ -97,5 +102,5 @@ def variables(
     }
     if visit.tls:
         result["HTTPS"] = "on"
-    result |= header_variables(visit, proxy=strict)
+    result |= header_variables(visit, strict=strict)
     return {key: clean(value) for key, value in result.items()}

@@ -53,7 +53,9 @@ class Flag:
         return {"bool": False, "int": 0, "uint": 0, "string": "", "list": []}[self.kind]
 
 
-def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+def parse(
+    flags: Sequence[Flag], words: Sequence[str]
+) -> tuple[dict[str, Any], list[str], frozenset[str]]:
     """Reads options.
 
     Args:
@@ -61,7 +63,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[dict[str, Any], 
         words: The command line, without the program.
 
     Returns:
-        The value of each option, and the words after the options.
+        The value of each option, the words after the options, and which options were given.
 
     Raises:
         WrongFlag: If a word is not an option, or has a value that it can't have.
@@ -70,6 +72,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[dict[str, Any], 
     known = {flag.name: flag for flag in flags}
     values = {flag.name: flag.initial() for flag in flags}
     left = list(words)
+    given: set[str] = set()
     while left and len(left[0]) > 1 and left[0].startswith("-"):
         word = left.pop(0)
         if word == "--":
@@ -83,6 +86,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[dict[str, Any], 
             if name in ("h", "help"):
                 raise HelpWanted
             raise WrongFlag(f"flag provided but not defined: -{name}")
+        given.add(name)
         if flag.kind == "bool":
             values[name] = _boolean(name, value) if equals else True
             continue
@@ -94,7 +98,7 @@ def parse(flags: Sequence[Flag], words: Sequence[str]) -> tuple[dict[str, Any], 
             values[name] = [*values[name], value]
         else:
             values[name] = value if flag.kind == "string" else _number(flag, value)
-    return values, left
+    return values, left, frozenset(given)
 
 
 def _boolean(name: str, text: str) -> bool:

@@ -24,12 +24,16 @@ class Lines:
 
     Args:
         max_line: Octets that a line may have; ``None`` for no limit.
+
+    Attributes:
+        max_line: The same.
+        size: Octets of the unfinished line that are kept.
     """
 
     def __init__(self, max_line: int | None) -> None:
-        self._max_line = max_line
+        self.max_line = max_line
+        self.size = 0
         self._parts: list[bytes] = []
-        self._size = 0
 
     def feed(self, octets: bytes) -> list[bytes]:
         r"""Takes octets.
@@ -51,7 +55,7 @@ class Lines:
         *whole, tail = whole
         self._keep(head)
         first = b"".join(self._parts)
-        self._parts, self._size = [], 0
+        self._parts, self.size = [], 0
         lines = [first, *whole]
         for line in whole:
             self._check(len(line))
@@ -61,18 +65,18 @@ class Lines:
     def rest(self) -> bytes:
         """Returns what came after the last line end, when the stream has ended."""
         rest = b"".join(self._parts)
-        self._parts, self._size = [], 0
+        self._parts, self.size = [], 0
         return rest
 
     def _keep(self, octets: bytes) -> None:
-        self._size += len(octets)
-        self._check(self._size)
+        self.size += len(octets)
+        self._check(self.size)
         if octets:
             self._parts.append(octets)
 
     def _check(self, size: int) -> None:
-        if self._max_line is not None and size > self._max_line:
-            raise LineTooLong(self._max_line)
+        if self.max_line is not None and size > self.max_line:
+            raise LineTooLong(self.max_line)
 
 
 def to_program(message: str | bytes) -> bytes:

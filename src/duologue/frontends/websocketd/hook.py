@@ -17,9 +17,9 @@ from collections.abc import Mapping, Sequence
 
 from duologue.asyncio.server import ServerConnection
 from duologue.frontends.websocketd.environment import clean
+from duologue.frontends.websocketd.errors import ErrorLog
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.program import CannotLaunch, Program
-from duologue.frontends.websocketd.session import log_errors
 
 __all__ = ["TIMEOUT", "run_hook"]
 
@@ -53,7 +53,7 @@ async def run_hook(
     except CannotLaunch as error:
         log("error", "process", f"Could not launch the exit hook {error}")
         return
-    errors = asyncio.create_task(log_errors(program, log))
+    errors = ErrorLog(program.stderr, log)
     try:
         program.stdin.close()
         async with asyncio.timeout(TIMEOUT):
@@ -63,5 +63,5 @@ async def run_hook(
     except TimeoutError:
         log("error", "process", f"The exit hook took more than {TIMEOUT:g} s")
     finally:
-        await program.end(readers=[errors])
-        await asyncio.wait([errors])
+        await program.end(errors=errors)
+        await errors.drain()

@@ -6,10 +6,11 @@ Invariant: whatever a client or a program has said, a line of the log stays one 
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable
 from email.utils import format_datetime
 
-__all__ = ["LEVELS", "Log"]
+__all__ = ["LEVELS", "Log", "Records"]
 
 LEVELS = ("debug", "trace", "access", "info", "error", "fatal")
 """Names of the levels, the least severe first; ``none`` is above them all."""
@@ -56,3 +57,23 @@ class Log:
         pairs = " ".join(f"{name}:'{value}'" for name, value in self.known.items())
         line = f"{now} | {level.upper():<6} | {category:<10} | {pairs} | {message}"
         self._write(line.translate(_CONTROLS))
+
+
+class Records(logging.Handler):
+    """Takes warnings and errors of :mod:`logging`, so that all is said in one place and one form.
+
+    Args:
+        log: Where they go.
+    """
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes a record: errors at ``error``, warnings at ``debug``.
+
+        Most of these say why a single connection has ended, which the original never does.
+        """
+        level = "error" if record.levelno >= logging.ERROR else "debug"
+        self._log(level, "server", self.format(record))

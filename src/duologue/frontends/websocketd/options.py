@@ -120,7 +120,7 @@ def read(words: Sequence[str], which: Callable[[str], str | None] = shutil.which
     if not words:
         raise Stop(1, "Command line arguments are missing.\n", _SHORT)
     try:
-        values, command = parse(FLAGS, words)
+        values, command, given = parse(FLAGS, words)
     except HelpWanted:
         raise Stop(0, _SHORT + "\n" + _describe()) from None
     except WrongFlag as error:
@@ -133,21 +133,15 @@ def read(words: Sequence[str], which: Callable[[str], str | None] = shutil.which
         level = values["loglevel"]
         text = f"Incorrect loglevel flag '{level}'. Use --help to see allowed values.\n"
         raise Stop(1, text, _SHORT)
-    _check_together(values, command)
-    given = frozenset(_given(words, command))
-    return _config(values, _locate(command, which), given)
-
-
-def _given(words: Sequence[str], command: Sequence[str]) -> list[str]:
-    options = words[: len(words) - len(command)]
-    return [word.lstrip("-").partition("=")[0] for word in options if word.startswith("-")]
+    _check_together(values, command, given)
+    return _config(values, command, given, which)
 
 
 def _wrong(text: str, *, usage: bool = True) -> Stop:
     return Stop(1, errors=f"{text}\n{_SHORT if usage else ''}")
 
 
-def _check_together(values: dict[str, Any], command: Sequence[str]) -> None:
+def _check_together(values: dict[str, Any], command: Sequence[str], given: frozenset[str]) -> None:
     files = values["sslcert"], values["sslkey"]
     if values["ssl"] and not all(files):
         text = "Please specify both --sslcert and --sslkey when requesting --ssl."
@@ -166,34 +160,37 @@ def _check_together(values: dict[str, Any], command: Sequence[str]) -> None:
         raise _wrong("--passstderr is for lines and cannot be used with --binary.")
     if values["share"] and not command:
         raise _wrong("--share needs a COMMAND: it runs one program for all clients.")
-    if values["share"] and values["binary"]:
-        raise _wrong("--share is for lines and cannot be used with --binary.")
+    for name in ("binary", "passstderr"):
+        if values["share"] and values[name]:
+            raise _wrong(f"--share has framing of its own and cannot be used with --{name}.")
+    if "shareformat" in given and not values["share"]:
+        raise _wrong("--shareformat is for --share.")
     for name, allowed in (("shareformat", FORMATS), ("restart", POLICIES)):
         if values[name] not in allowed:
             raise _wrong(f"--{name} is one of {', '.join(allowed)}, not '{values[name]}'.")
-    for name in ("port", "redirport"):
-        if not 0 <= values[name] <= 65535:
-            raise _wrong(f"--{name} is a port, from 0 to 65535, not {values[name]}.")
-    _check_directory(values["dir"], "Could not find your script dir '%s'.")
-    _check_directory(values["cgidir"], "Your CGI dir '%s' is not pointing to a directory.")
-    _check_directory(values["staticdir"], "Your static dir '%s' is not pointing to a directory.")
+    _check_directories(values)
 
 
-def _check_directory(path: str, complaint: str) -> None:
-    if not path:
-        return
-    if not os.path.exists(path):
-        raise _wrong(complaint % path)
-    if not os.path.isdir(path):
-        raise _wrong(f"Did you mean to specify COMMAND instead of a directory '{path}'?")
+def _check_directories(values: dict[str, Any]) -> None:
+    scripts = values["dir"]
+    if scripts and not os.path.exists(scripts):
+        raise _wrong(f"Could not find your script dir '{scripts}'.")
+    if scripts and not os.path.isdir(scripts):
+        raise _wrong(f"Did you mean to specify COMMAND instead of --dir '{scripts}'?")
+    for name, kind in (("cgidir", "CGI"), ("staticdir", "static")):
+        path = values[name]
+        if path and not os.path.isdir(path):
+            raise _wrong(f"Your {kind} dir '{path}' is not pointing to an accessible directory.")
 
 
-def _locate(command: list[str], which: Callable[[str], str | None]) -> tuple[str, ...]:
+def _locate(
+    command: Sequence[str], which: Callable[[str], str | None], what: str = "COMMAND"
+) -> tuple[str, ...]:
     if not command:
         return ()
     found = which(command[0])
     if found is None:
-        raise _wrong(f"Unable to locate specified COMMAND '{command[0]}' in OS path.")
+        raise _wrong(f"Unable to locate specified {what} '{command[0]}' in OS path.")
     return (os.path.abspath(found), *command[1:])
 
 
@@ -211,7 +208,12 @@ def _positive(number: int) -> int | None:
     return number if number > 0 else None
 
 
-def _config(values: dict[str, Any], command: tuple[str, ...], given: frozenset[str]) -> Config:
+def _config(
+    values: dict[str, Any],
+    command: Sequence[str],
+    given: frozenset[str],
+    which: Callable[[str], str | None],
+) -> Config:
     tcp = not values["unixsocket"] or bool(given & {"port", "address", "redirport"})
     # Where the original's defaults cost nothing but safety they are those of --strict-compat.
     strict = values["strict-compat"]
@@ -219,13 +221,13 @@ def _config(values: dict[str, Any], command: tuple[str, ...], given: frozenset[s
     size = 0 if strict and "maxframesize" not in given else values["maxframesize"]
     line = 0 if strict and "maxlinesize" not in given else values["maxlinesize"]
     try:
-        hook = tuple(shlex.split(values["exithook"]))
+        hook = shlex.split(values["exithook"])
         origins = read_origins(values["origin"]) if values["origin"] else None
     except ValueError as error:
         raise _wrong(str(error)) from None
     return Config(
         strict=strict,
-        command=command,
+        command=_locate(command, which),
         script_dir=os.path.abspath(values["dir"]) if values["dir"] else None,
         static_dir=os.path.abspath(values["staticdir"]) if values["staticdir"] else None,
         cgi_dir=os.path.abspath(values["cgidir"]) if values["cgidir"] else None,
@@ -258,7 +260,7 @@ def _config(values: dict[str, Any], command: tuple[str, ...], given: frozenset[s
         share_format=values["shareformat"],
         restart=values["restart"],
         rate=_positive(values["rate"]),
-        exit_hook=hook,
+        exit_hook=_locate(hook, which, "--exithook"),
         given=given,
     )
 

@@ -15,14 +15,16 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import threading
-from collections.abc import Collection, Mapping, Sequence
-from typing import IO, Any
+import time
+from collections.abc import Mapping, Sequence
 
+from duologue.frontends.websocketd.errors import ErrorLog
+from duologue.frontends.websocketd.leftover import Leftover
 from duologue.frontends.websocketd.log import Log
-from duologue.frontends.websocketd.pipes import PipeReader, PipeWriter
+from duologue.frontends.websocketd.spawning import spawn
 from duologue.frontends.websocketd.warden import Warden
+from duologue.net.pipes import PipeReader, PipeWriter, Watch
 
 __all__ = ["STEPS", "CannotLaunch", "Program", "describe_status"]
 
@@ -48,14 +50,6 @@ def describe_status(status: int) -> str:
         return f"signal: {signal.Signals(-status).name}"
     except ValueError:
         return f"signal: {-status}"
-
-
-def _take(stream: IO[bytes] | None) -> int:
-    """Take the descriptor out of a pipe's file object."""
-    assert stream is not None
-    fd = os.dup(stream.fileno())
-    stream.close()
-    return fd
 
 
 class CannotLaunch(Exception):
@@ -92,31 +86,23 @@ class Program:
         warden: Warden | None = None,
     ) -> None:
         try:
-            process = self._process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=directory,
-                bufsize=0,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=not strict,
+            self.pid, (into, out, errors) = spawn(
+                command, environment, session=not strict, directory=directory
             )
         except (OSError, ValueError) as error:
             raise CannotLaunch(command, error) from error
         self._strict = strict
         self._log = log
         self._warden = None if strict else warden
-        self.pid = self._process.pid
+        self._status: int | None = None
         if self._warden is not None:
             self._warden.watch(self.pid)
-        into, out, errors = map(_take, (process.stdin, process.stdout, process.stderr))
         self.stdin = PipeWriter(into)
         self.stdout = PipeReader(out)
         self.stderr = PipeReader(errors)
-        self.exited = asyncio.Event()
-        """Set when it has ended, though it isn't reaped yet."""
-        self._exit_fd = -1
+        self._exited = False
+        self._exit_waiter: asyncio.Future[None] | None = None
+        self._exit_watch: Watch | None = None
         self._reaped = False
         self._watch_exit()
 
@@ -128,34 +114,38 @@ class Program:
             # macOS and BSDs: a thread waits, and leaves the zombie.
             threading.Thread(target=self._wait, args=(loop,), daemon=True).start()
             return
-        self._exit_fd = fd
-        loop.add_reader(fd, self._ended)
+        self._exit_watch = Watch(fd, self._ended)
 
     def _ended(self) -> None:
-        self.exited.set()
+        """It has ended, though it isn't reaped yet."""
+        self._exited = True
         self._forget_exit()
+        self._wake()
         if not self._reaped and not self._strict and self._was_killed():
             # It can't have meant its children to go on without it.
             self._signal(signal.SIGKILL)
 
     def _was_killed(self) -> bool:
         """Whether a signal has ended it."""
-        if self._process.returncode is not None or not hasattr(os, "waitid"):
-            return (self._process.poll() or 0) < 0
+        if self._status is not None or not hasattr(os, "waitid"):
+            return (self._poll() or 0) < 0
         flags = os.WEXITED | os.WNOWAIT | os.WNOHANG
         found = os.waitid(os.P_PID, self.pid, flags)
         return found is not None and found.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
 
     def _forget_exit(self) -> None:
-        if self._exit_fd >= 0:
-            asyncio.get_running_loop().remove_reader(self._exit_fd)
-            os.close(self._exit_fd)
-            self._exit_fd = -1
+        watch, self._exit_watch = self._exit_watch, None
+        if watch is not None:
+            watch.close()
+
+    def _wake(self) -> None:
+        if self._exit_waiter is not None and not self._exit_waiter.done():
+            self._exit_waiter.set_result(None)
 
     def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         if not hasattr(os, "waitid"):
             # macOS before CPython 3.13 can't leave the zombie.
-            self._process.wait()
+            self._poll(0)
         with contextlib.suppress(ChildProcessError, AttributeError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with contextlib.suppress(RuntimeError):
@@ -174,29 +164,33 @@ class Program:
             self._log("error", "process", f"{name} unsuccessful to {self.pid}: {error.strerror}")
 
     async def _exits_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self.exited.wait()
-        except TimeoutError:
-            return False
-        return True
+        if not self._exited:
+            loop = asyncio.get_running_loop()
+            self._exit_waiter = loop.create_future()
+            timer = loop.call_later(seconds, self._wake)
+            try:
+                await self._exit_waiter
+            finally:
+                timer.cancel()
+        return self._exited
 
-    async def end(self, delay: float = 0.0, readers: Collection[asyncio.Task[Any]] = ()) -> int:
+    async def end(self, delay: float = 0.0, errors: ErrorLog | None = None) -> int:
         """Ends the program, reaps it, and kills what is left of its group.
 
         Args:
             delay: Seconds more to wait before each signal, see ``--closems``.
-            readers: Who still reads what it wrote; they have :data:`DRAIN` seconds more.
+            errors: Who reads its standard error, and has :data:`DRAIN` seconds more.
 
         Returns:
             Its exit status; the number of a signal, negated, if one ended it.
         """
-        rest = self.stdin.rest()
+        # Who was given nothing can leave nothing.
+        rest = Leftover(self.stdin.fileno() if self.stdin.written else -1)
         try:
             await self._persuade(delay)
             self._kill_rest()
-            if readers:
-                await asyncio.wait(readers, timeout=DRAIN)
+            if errors is not None:
+                await errors.drain(DRAIN)
         finally:
             status = self._reap()
             unread = rest.close()
@@ -219,7 +213,7 @@ class Program:
             self._log("error", "process", f"SIGKILL did not terminate {self.pid}!")
 
     def _kill_rest(self) -> None:
-        if not self._strict or not self.exited.is_set():
+        if not self._strict or not self._exited:
             self._signal(signal.SIGKILL)
 
     def _reap(self) -> int:
@@ -230,8 +224,23 @@ class Program:
         self._reaped = True
         if self._warden is not None:
             self._warden.forget(self.pid)
-        try:
-            return self._process.wait(KILL_WAIT)
-        except subprocess.TimeoutExpired:
-            # Stuck in the kernel: subprocess itself reaps it one day.
-            return -signal.SIGKILL
+        end = time.monotonic() + KILL_WAIT
+        while (status := self._poll()) is None:
+            if time.monotonic() > end:
+                # Stuck in the kernel: it is reaped one day.
+                threading.Thread(target=self._poll, args=(0,), daemon=True).start()
+                return -signal.SIGKILL
+            time.sleep(0.001)
+        return status
+
+    def _poll(self, flags: int = os.WNOHANG) -> int | None:
+        """Reap it if it has ended; return its exit status, ``None`` if it hasn't."""
+        if self._status is None:
+            try:
+                found, status = os.waitpid(self.pid, flags)
+            except ChildProcessError:
+                # Reaped by somebody else: nobody knows how it ended.
+                found, status = self.pid, 0
+            if found:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status

@@ -18,6 +18,7 @@ from duologue.frontends.websocketd.config import Config
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.origins import split_host
 from duologue.frontends.websocketd.site import Site
+from duologue.frontends.websocketd.spawning import keep_descriptors
 from duologue.http11 import Request, Response
 
 __all__ = ["CannotListen", "open_servers", "run"]
@@ -27,7 +28,7 @@ HANDSHAKE_TIMEOUT = 10.0
 
 
 class CannotListen(Exception):
-    """An address that can't be listened on; the text names it."""
+    """Nothing can listen there, or a certificate can't be used; the text names it."""
 
 
 def _hosts(config: Config) -> tuple[str | None, ...]:
@@ -55,8 +56,7 @@ async def open_servers(
         The servers, those that only redirect left out.
 
     Raises:
-        CannotListen: If that is impossible somewhere.
-        OSError: If a certificate can't be read.
+        CannotListen: If that is impossible somewhere, or a certificate can't be used.
     """
     options: dict[str, Any] = {
         "respond": site.respond,
@@ -69,6 +69,9 @@ async def open_servers(
     }
     if config.tls:
         options["ssl"] = _tls_context(config)
+    for port in (config.port, config.redirect_port):
+        if not 0 <= port <= 65535:
+            raise CannotListen(f"listen on port {port}: a port is from 0 to 65535")
     servers = []
     if config.listen_tcp:
         for host in _hosts(config):
@@ -76,7 +79,8 @@ async def open_servers(
             servers.append(await stack.enter_async_context(server))
             _announce(config, site, host, server)
         for host in _hosts(config) if config.redirect_port else ():
-            redirect = serve(_nobody, host, config.redirect_port, process_request=_redirect(config))
+            answer = {"process_request": _redirect(config), "server_header": None}
+            redirect = serve(_nobody, host, config.redirect_port, **answer)
             server = await _listen(redirect, host, config.redirect_port)
             await stack.enter_async_context(server)
             where = f"http://{_shown(host)}:{config.redirect_port}/"
@@ -100,10 +104,15 @@ async def _listen(server: Server, host: str | None, port: int | None) -> Server:
 
 def _tls_context(config: Config) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(config.cert, config.key)
-    if config.ca:
-        context.load_verify_locations(config.ca)
-        context.verify_mode = ssl.CERT_REQUIRED
+    what = f"certificate {config.cert} and key {config.key}"
+    try:
+        context.load_cert_chain(config.cert, config.key)
+        if config.ca:
+            what = f"authority {config.ca}"
+            context.load_verify_locations(config.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+    except OSError as error:
+        raise CannotListen(f"{what}: {error.strerror or error}") from error
     return context
 
 
@@ -142,7 +151,8 @@ def _redirect(config: Config) -> Any:
 
 def _introduce(config: Config, log: Log) -> None:
     if config.command:
-        log("info", "server", f"Serving using application   : {' '.join(config.command)}")
+        program, *words = config.command
+        log("info", "server", f"Serving using application   : {program} {' '.join(words)}")
     if config.script_dir:
         log("info", "server", f"Serving from directory      : {config.script_dir}")
     if config.static_dir:
@@ -162,9 +172,9 @@ async def run(config: Config, log: Log, stop: asyncio.Event) -> None:
         stop: Is set to end it; open connections are then closed with 1001.
 
     Raises:
-        CannotListen: If nothing can listen where it was told to.
-        OSError: If a certificate can't be read.
+        CannotListen: If nothing can listen where it was told to, or a certificate can't be used.
     """
+    keep_descriptors()
     site = Site(config, log)
     _introduce(config, log)
     try:

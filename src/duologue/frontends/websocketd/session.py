@@ -2,7 +2,7 @@
 
 Two tasks carry messages, one each way, each waiting until the other side has taken what it was
 given: a program that floods waits for its client, a client that floods for the program, and neither
-keeps the other direction from moving.
+keeps the other direction from moving. What is taken at once doesn't wake them: see ``relay``.
 """
 
 from __future__ import annotations
@@ -12,20 +12,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from duologue.asyncio.server import ServerConnection
-from duologue.exceptions import ConnectionClosed
+from duologue.exceptions import ConnectionClosed, ConnectionClosedOK
 from duologue.frontends.websocketd import framing
 from duologue.frontends.websocketd.config import Config
+from duologue.frontends.websocketd.errors import ErrorLog
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.pace import Pace, Restarting
 from duologue.frontends.websocketd.program import CannotLaunch, Program, describe_status
+from duologue.frontends.websocketd.relay import Incoming, Outgoing, call_when_left
 
-__all__ = ["MAX_LOGGED", "STUCK", "Session", "close_for", "launch_logged", "log_errors"]
-
-MAX_LOGGED = 4096
-"""Octets of a line of standard error that make one line of the log; a longer one makes several."""
-
-MAX_AT_ONCE = 64
-"""Lines that are sent without waiting in between: what a person or another program waits for."""
+__all__ = ["STUCK", "Session", "close_for", "launch_logged", "until_left"]
 
 STUCK = 1.0
 """Seconds in which a program must take something of what a client that is gone has sent."""
@@ -56,37 +52,26 @@ def launch_logged(launch: Callable[[Log], Program], log: Log) -> Program | None:
     return program
 
 
-async def log_errors(
-    program: Program, log: Log, also: Callable[[bytes], Awaitable[Any]] | None = None
-) -> None:
-    """Logs what a program writes on standard error, until it ends.
+async def until_left(connection: ServerConnection) -> None:
+    """Waits until a connection is closed, or its client has ended its stream.
+
+    The latter is known even while nothing is read from it, since its program reads nothing.
 
     Args:
-        program: The program.
-        log: Of its session.
-        also: Is given each line, too.
+        connection: The client's.
     """
-    lines = framing.Lines(None)
-    pending = 0
-    while octets := await program.stderr.read():
-        pending = 0 if b"\n" in octets else pending + len(octets)
-        found = lines.feed(octets)
-        if pending > MAX_LOGGED:
-            found.append(lines.rest())
-            pending = 0
-        for line in found:
-            await _log_line(line, log, also)
-    rest = lines.rest()
-    if rest:
-        await _log_line(rest, log, also)
-    log("debug", "process", "Process STDERR closed")
+    left: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    closed = asyncio.ensure_future(connection.wait_closed())
+    call_when_left(connection, lambda: None if left.done() else left.set_result(None))
+    try:
+        await asyncio.wait([left, closed], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        call_when_left(connection, None)
+        closed.cancel()
 
 
-async def _log_line(line: bytes, log: Log, also: Callable[[bytes], Awaitable[Any]] | None) -> None:
-    for start in range(0, max(len(line), 1), MAX_LOGGED):
-        log("error", "stderr", framing.to_text(line[start : start + MAX_LOGGED]))
-    if also is not None:
-        await also(line)
+class _Stuck(Exception):
+    """A client is gone, and its program takes nothing of what it has sent."""
 
 
 class Session:
@@ -111,6 +96,7 @@ class Session:
         self._launch = launch
         self._log = log
         self._program: Program | None = None
+        self._incoming = Incoming(connection, gather=not config.binary)
         self._deaf: Program | None = None
         self._ready = asyncio.Event()
         self._failure = ""
@@ -144,36 +130,25 @@ class Session:
         if program is None:
             return None
         self._program = program
+        self._incoming.program = program.stdin
         self._ready.set()
-        outgoing = asyncio.create_task(self._send(program))
-        errors = asyncio.create_task(log_errors(program, self._log, self._errors_also()))
-        try:
-            await self._until_over(program, incoming, outgoing)
-        finally:
-            self._ready.clear()
-            self._program = None
-            status = await program.end(self._config.close_delay, [errors])
-            outgoing.cancel()
-            await asyncio.wait([outgoing, errors])
-        return status
+        errors = ErrorLog(program.stderr, self._log, self._errors_also())
 
-    async def _until_over(
-        self, program: Program, incoming: asyncio.Task[None], outgoing: asyncio.Task[None]
-    ) -> None:
-        """Wait until the program writes no more, or the client is gone and all it sent is taken."""
-        gone = asyncio.ensure_future(self._connection.wait_closed())
-        tasks = [incoming, outgoing]
+        def client_left(task: object) -> None:
+            program.stdout.stop()
+
+        incoming.add_done_callback(client_left)
         try:
-            await asyncio.wait([*tasks, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not await self._send(program):
+                # What the client had sent before may still wait for a program that is slow.
+                await asyncio.wait([incoming])
         finally:
-            gone.cancel()
-        # Who has closed isn't read from any more, but what came before may still wait for a
-        # program that is slow. One that takes nothing is not waited for.
-        taken = -1
-        patience = STUCK + 1 / self._config.rate if self._config.rate else STUCK
-        while not incoming.done() and not outgoing.done() and program.stdin.written > taken:
-            taken = program.stdin.written
-            await asyncio.wait(tasks, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+            incoming.remove_done_callback(client_left)
+            self._ready.clear()
+            self._program = self._incoming.program = None
+            status = await program.end(self._config.close_delay, errors)
+            await errors.drain()
+        return status
 
     def _errors_also(self) -> Callable[[bytes], Awaitable[Any]] | None:
         if not self._config.pass_stderr:
@@ -190,61 +165,85 @@ class Session:
     # -- client to program
 
     async def _receive(self) -> None:
+        incoming = self._incoming
         pace = None if self._config.rate is None else Pace(self._config.rate)
         try:
-            async for message in self._connection:
-                if pace is not None:
-                    await pace.wait()
-                while (program := self._program) is None:
-                    await self._ready.wait()
-                octets = framing.to_program(message)
-                taken = program.stdin.write_now(octets)
-                if taken < len(octets) and not await program.stdin.write(octets[taken:]):
-                    # Said aloud once: a client may go on for long.
-                    level = "debug" if self._deaf is program else "info"
-                    self._log(level, "process", "It reads no more: a message is dropped")
-                    self._deaf = program
+            while True:
+                if pace is None:
+                    await incoming
+                if incoming.rest is None:
+                    message = await self._connection.recv()
+                    if pace is not None:
+                        await pace.wait()
+                    while self._program is None:
+                        await self._ready.wait()
+                    incoming.write(message, more=pace is None)
+                await self._write_rest()
+        except (ConnectionClosedOK, _Stuck):
+            pass
         except ConnectionClosed as error:
             self._log("debug", "websocket", f"Cannot receive: {error}")
 
+    async def _write_rest(self) -> None:
+        """Write what the program did not take at once."""
+        rest, self._incoming.rest = self._incoming.rest, None
+        program = self._program
+        if rest is None or (program is not None and await self._write(program, rest)):
+            return
+        # Said aloud once: a client may go on for long.
+        level = "debug" if self._deaf is program else "info"
+        self._log(level, "process", "It reads no more: a message is dropped")
+        self._deaf = program
+
+    async def _write(self, program: Program, rest: bytes) -> bool:
+        """Wait until the program has taken octets; say whether it has.
+
+        Who has left sends no more, but what came before may still wait for a program that is slow.
+        One that takes nothing is not waited for.
+        """
+        writing = asyncio.ensure_future(program.stdin.write(rest))
+        gone = asyncio.ensure_future(until_left(self._connection))
+        try:
+            await asyncio.wait([writing, gone], return_when=asyncio.FIRST_COMPLETED)
+            taken = -1
+            while not writing.done() and program.stdin.written > taken:
+                taken = program.stdin.written
+                await asyncio.wait([writing], timeout=STUCK)
+        finally:
+            gone.cancel()
+            writing.cancel()
+            await asyncio.wait([writing, gone])
+        if writing.cancelled():
+            raise _Stuck
+        return writing.result()
+
     # -- program to client
 
-    async def _send(self, program: Program) -> None:
+    async def _send(self, program: Program) -> bool:
+        """Send what a program writes; say whether its client was there to the end."""
         lines = None if self._config.binary else framing.Lines(self._config.max_line)
-
-        def messages(octets: bytes) -> list[str | bytes]:
-            if lines is None:
-                return [octets]
-            return [self._as_message(line) for line in lines.feed(octets)]
-
-        def send_now(octets: bytes) -> bool:
-            transport = self._connection.transport
-            if transport is None or transport.get_write_buffer_size():
-                return False
-            if lines is not None and octets.count(b"\n") > MAX_AT_ONCE:
-                return False
-            try:
-                for message in messages(octets):
-                    # Not awaited: nothing waits before it, and what comes at once is a chunk.
-                    _ = self._connection.send(message, text=not self._config.binary)
-            except framing.LineTooLong as error:
-                self._fail(program, error)
-            return True
-
-        program.stdout.take = send_now
+        plain = lines is None or not (self._config.pass_stderr or self._config.strict)
+        form = None if plain else self._as_message
+        program.stdout.sink = Outgoing(self._connection, lines, form)
         try:
             while octets := await program.stdout.read():
-                for message in messages(octets):
-                    await self._connection.send(message, text=not self._config.binary)
-            rest = b"" if lines is None or self._failure else lines.rest()
-            if rest and not self._config.strict:
+                if lines is None:
+                    await self._connection.send(octets, text=False)
+                    continue
+                for line in lines.feed(octets):
+                    await self._connection.send(self._as_message(line), text=True)
+            rest = b"" if lines is None else lines.rest()
+            if rest and not (self._config.strict or program.stdout.stopped):
                 await self._connection.send(self._as_message(rest))
         except ConnectionClosed as error:
             self._log("trace", "websocket", f"Cannot send: {error}")
+            return False
         except framing.LineTooLong as error:
             self._fail(program, error)
         else:
-            self._log("debug", "process", "Process STDOUT closed")
+            if not program.stdout.stopped:
+                self._log("debug", "process", "Process STDOUT closed")
+        return True
 
     def _fail(self, program: Program, error: Exception) -> None:
         """End the session for a fault of its program."""

@@ -34,14 +34,17 @@ from duologue.asyncio.server import ServerConnection, broadcast
 from duologue.exceptions import ConnectionClosed
 from duologue.frontends.websocketd import framing
 from duologue.frontends.websocketd.config import Config
+from duologue.frontends.websocketd.errors import ErrorLog
 from duologue.frontends.websocketd.log import Log
 from duologue.frontends.websocketd.pace import Pace, Restarting
 from duologue.frontends.websocketd.program import Program
-from duologue.frontends.websocketd.session import STUCK, close_for, launch_logged, log_errors
+from duologue.frontends.websocketd.session import STUCK, close_for, launch_logged, until_left
 from duologue.frontends.websocketd.visit import Visit
 
 __all__ = ["Shared"]
 
+
+_Lines = asyncio.Queue[bytes]
 
 MAX_WAITING = 16
 """Lines of all clients together that wait for the program; who has another one waits."""
@@ -62,10 +65,17 @@ class Shared:
         self._log = log.about(command=config.command[0])
         self._clients: dict[int, ServerConnection] = {}
         self._last = 0
-        self._lines: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
+        self._lines: _Lines = asyncio.Queue(MAX_WAITING)
         self._fed = 0
         self._program: Program | None = None
         self._task: asyncio.Task[None] | None = None
+        self.coming = 0
+        """Clients that are here or about to join."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program runs, is about to, or waits to be started again."""
+        return self.coming > 0 or (self._task is not None and not self._task.done())
 
     async def serve(self, connection: ServerConnection, visit: Visit) -> None:
         """Joins a client until it leaves or the program has ended for good.
@@ -80,8 +90,9 @@ class Shared:
         if self._task is None or self._task.done():
             self._lines = asyncio.Queue(MAX_WAITING)
             self._task = asyncio.create_task(self._run())
-        receiving = asyncio.create_task(self._receive(number, connection, visit))
-        gone = asyncio.ensure_future(connection.wait_closed())
+        run, lines = self._task, self._lines
+        receiving = asyncio.create_task(self._receive(lines, number, connection, visit))
+        gone = asyncio.ensure_future(until_left(connection))
         try:
             await asyncio.wait([receiving, gone], return_when=asyncio.FIRST_COMPLETED)
             # What it sent before may still wait for a program that is slow.
@@ -94,24 +105,27 @@ class Shared:
             receiving.cancel()
             await asyncio.wait([receiving])
             self._clients.pop(number, None)
-        await self._say_goodbye(number, connection)
+        if not run.done():
+            await self._say_goodbye(lines, number, connection)
 
     def _progress(self) -> tuple[int, int]:
         """What changes as long as the program takes lines."""
         return self._fed, -1 if self._program is None else self._program.stdin.written
 
-    async def _say_goodbye(self, number: int, connection: ServerConnection) -> None:
+    async def _say_goodbye(self, lines: _Lines, number: int, connection: ServerConnection) -> None:
         code, reason = connection.close_code or 1006, connection.close_reason or ""
         try:
             async with asyncio.timeout(STUCK):
-                await self._event("close", number, code=code, reason=reason)
+                await self._event(lines, "close", number, code=code, reason=reason)
         except TimeoutError:
             self._log("error", "process", f"It reads nothing: not told that {number} has left")
 
-    async def _receive(self, number: int, connection: ServerConnection, visit: Visit) -> None:
+    async def _receive(
+        self, lines: _Lines, number: int, connection: ServerConnection, visit: Visit
+    ) -> None:
         pace = Pace(self._config.rate)
-        origin = visit.origin
-        await self._event("open", number, path=visit.path, query=visit.query, origin=origin)
+        where = {"path": visit.path, "query": visit.query, "origin": visit.origin}
+        await self._event(lines, "open", number, **where)
         try:
             async for message in connection:
                 if isinstance(message, bytes):
@@ -119,19 +133,19 @@ class Shared:
                     return
                 await pace.wait()
                 if self._config.share_format == "json":
-                    await self._event("message", number, data=message)
+                    await self._event(lines, "message", number, data=message)
                 else:
                     tag = f"{number}\t" if self._config.share_format == "tagged" else ""
-                    await self._lines.put(framing.to_program(tag + message))
+                    await lines.put(framing.to_program(tag + message))
         except ConnectionClosed:
             pass
 
-    async def _event(self, event: str, number: int, **more: Any) -> None:
+    async def _event(self, lines: _Lines, event: str, number: int, **more: Any) -> None:
         if self._config.share_format == "json":
             fields = {"event": event, "client": number, **more}
             # ASCII: a path may hold octets that are no UTF-8.
             text = json.dumps(fields, separators=(",", ":"))
-            await self._lines.put(framing.to_program(text))
+            await lines.put(framing.to_program(text))
 
     # -- the program
 
@@ -161,14 +175,16 @@ class Shared:
             self._log("info", "process", f"Starting it again in {delay:.1f} s")
             await asyncio.sleep(delay)
         code, reason = (1011, "could not be started") if status is None else close_for(status)
-        closing = [client.close(code, reason) for client in self._clients.values()]
-        await asyncio.gather(*closing, return_exceptions=True)
+        # Not waited for: who comes next starts the program anew.
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            client.start_close(code, reason)
 
     async def _run_once(self) -> int | None:
         program = launch_logged(self._launch, self._log)
         if program is None:
             return None
-        errors = asyncio.create_task(log_errors(program, self._log))
+        errors = ErrorLog(program.stderr, self._log)
         feeding = asyncio.create_task(self._feed(program))
         self._program = program
         try:
@@ -178,8 +194,9 @@ class Shared:
         finally:
             self._program = None
             feeding.cancel()
-            status = await program.end(self._config.close_delay, [errors])
-            await asyncio.wait([errors, feeding])
+            status = await program.end(self._config.close_delay, errors)
+            await errors.drain()
+            await asyncio.wait([feeding])
         return status
 
     async def _distribute(self, program: Program) -> None:

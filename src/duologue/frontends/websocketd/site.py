@@ -49,7 +49,7 @@ class Site:
         self.config = config
         self.log = log
         self.running = 0
-        """Programs that run or are about to."""
+        """Programs that run or are about to, that which all clients share left out."""
         self.warden = Warden()
         self._given = environment.passed(config.pass_env, environ)
         self._console = console.load() if config.dev_console else None
@@ -57,8 +57,11 @@ class Site:
 
     @property
     def full(self) -> bool:
-        """Whether no further program may be started."""
-        return self.config.max_forks is not None and self.running >= self.config.max_forks
+        """Whether no further program may be started; the one that all share counts as one."""
+        if self.config.max_forks is None:
+            return False
+        shared = self._shared is not None and self._shared.alive
+        return self.running + shared >= self.config.max_forks
 
     # -- requests
 
@@ -67,8 +70,9 @@ class Site:
         visit = _visit(exchange, self.config.tls)
         if self.config.reverse_lookup:
             visit.remote_host = await _look_up(visit.remote_address)
-        # A program that all clients share runs anyway.
-        full = self.full and self._shared is None
+        # Who joins a program that runs starts none.
+        joins = self._shared is not None and self._shared.alive and wants_websocket(visit.request)
+        full = self.full and not joins
         decision = deciding.decide(self.config, visit, full)
         if isinstance(decision, deciding.Program):
             await self._open(exchange, visit, decision)
@@ -133,12 +137,16 @@ class Site:
         subprotocol, headers = self._added(visit)
         if self._shared is None:
             self.running += 1
+        else:
+            self._shared.coming += 1
         try:
             connection = await exchange.accept(subprotocol, headers)
             await self._serve(connection, visit, program)
         finally:
             if self._shared is None:
                 self.running -= 1
+            else:
+                self._shared.coming -= 1
 
     def _added(self, visit: Visit) -> tuple[str | None, list[tuple[str, str]]]:
         """What the options add to a 101: a subprotocol, if it was offered, and header fields.
@@ -163,13 +171,13 @@ class Site:
             id=visit.id,
             remote=visit.remote_host,
             command=program.command[0],
-            origin=_origin(visit),
         )
-        log("access", "session", "CONNECT")
         variables = environment.variables(
             visit, program.script_name, program.path_info, self._given, strict=self.config.strict
         )
         self._show(variables, log)
+        log.known["origin"] = _origin(visit)
+        log("access", "session", "CONNECT")
         status: int | None = None
         try:
             if self._shared is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -11,6 +12,8 @@ from duologue.datastructures import Headers
 from duologue.http11 import Request
 
 __all__ = ["Visit", "clean_path", "wants_websocket"]
+
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(slots=True)
@@ -26,6 +29,9 @@ class Visit:
         target: Path and query as they were asked for.
         path: The path, with its percent-encoding undone; octets that aren't UTF-8 are kept.
         query: The query as it was asked for, empty if there is none.
+        host: What was asked of: the ``Host`` header, or what an absolute target says instead of it;
+            empty if there is none.
+        malformed: Whether the target is no path, is wrongly encoded, or has a NUL in it.
         id: Nanoseconds since the epoch when the request came.
     """
 
@@ -37,29 +43,28 @@ class Visit:
     target: str = field(init=False)
     path: str = field(init=False)
     query: str = field(init=False)
+    host: str = field(init=False)
+    malformed: bool = field(init=False)
     id: str = field(default_factory=lambda: str(time.time_ns()))
 
     def __post_init__(self) -> None:
         target = self.request.path
-        if not target.startswith("/"):
-            # The absolute form, which servers must accept (RFC 9112 section 3.2.2).
-            parts = urlsplit(target)
-            target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        values = self.headers.get_all("Host")
+        self.host = values[0] if values else ""
+        if "://" in target and not target.startswith("/"):
+            # The absolute form: accepted, and Host is passed over (RFC 9112 section 3.2.2).
+            target, self.host = _relative(target)
         self.target = target
         path, _, self.query = target.partition("?")
         self.path = os.fsdecode(unquote_to_bytes(path))
+        wrong = "\0" in self.path or _BAD_ESCAPE.search(path) is not None
+        self.malformed = wrong or not path.startswith("/")
         self.remote_host = self.remote_host or self.remote_address
 
     @property
     def headers(self) -> Headers:
         """Header fields of the request."""
         return self.request.headers
-
-    @property
-    def host(self) -> str:
-        """The ``Host`` header; empty if there is none."""
-        values = self.headers.get_all("Host")
-        return values[0] if values else ""
 
     @property
     def origin(self) -> str | None:
@@ -71,6 +76,16 @@ class Visit:
     def url(self) -> str:
         """What was asked for, as the log shows it."""
         return f"{'https' if self.tls else 'http'}://{self.host}{self.target}"
+
+
+def _relative(target: str) -> tuple[str, str]:
+    """Return path and query of an absolute target, and its host and port."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "", ""
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return path, parts.netloc.rpartition("@")[2]
 
 
 def wants_websocket(request: Request) -> bool:

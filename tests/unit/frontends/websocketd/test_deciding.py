@@ -98,8 +98,28 @@ class TestUpgrades:
         refusal = decide(CAT, visit(path + "?q"), False)
         assert (refusal.status, dict(refusal.headers)["Location"]) == (301, cleaned + "?q")
 
-    def test_nul(self):
-        assert status(CAT, visit("/%00")) == 400
+    @pytest.mark.parametrize(
+        "target", ["/%00", "/a%00b?c", "/%zz", "/a%", "/a%2", "*", "a.example:80", "http://[/"]
+    )
+    def test_targets_that_are_none(self, target):
+        assert status(CAT, visit(target)) == 400
+        assert status(Config(static_dir="/"), plain(target)) == 400
+
+    def test_an_absolute_target_names_the_host(self):
+        request = visit("http://u:p@b.example:81/a?q", Origin="http://b.example:81")
+        assert (request.host, request.path, request.query) == ("b.example:81", "/a", "q")
+        assert status(replace(CAT, same_origin=True), request) == 101
+        assert status(SAFE, request) == 403
+
+    def test_the_origin_is_judged_before_the_key(self):
+        guarded = replace(CAT, same_origin=True)
+        assert status(guarded, visit(Sec_WebSocket_Key=None, Origin="http://a.example")) == 403
+
+    @pytest.mark.parametrize(("key", "why"), [(None, "is missing or blank"), ("x", "must be 16")])
+    def test_what_the_log_says_of_a_key(self, key, why):
+        (line,) = decide(CAT, visit(Sec_WebSocket_Key=key), False).why
+        assert line.startswith("Unable to Upgrade: websocket: not a websocket handshake: 'Sec-W")
+        assert why in line
 
 
 class TestOrigins:
@@ -215,6 +235,32 @@ class TestDirectories:
     @pytest.mark.parametrize("path", ["/", "/deep", "/deep/", "/none", "/link", "/../outside"])
     def test_not_found(self, root, path):
         assert find_script(root, path) is None
+
+    @pytest.mark.parametrize(
+        ("fields", "code"),
+        [
+            ({}, 101),
+            ({"Origin": "http://localhost:8080"}, 101),
+            ({"Origin": "http://evil.example"}, 403),
+            ({"Origin": "null"}, 403),
+            ({"Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"}, 101),
+            ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors"}, 403),
+            ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors"}, 403),
+            ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}, 101),
+        ],
+    )
+    def test_other_sites_run_no_cgi_scripts(self, root, fields, code):
+        config, request = Config(cgi_dir=root), plain("/tool", **fields)
+        assert status(config, request) == code
+        assert status(replace(config, strict=True), request) == 101
+        assert status(Config(static_dir=root), request) == 101
+
+    def test_origins_hold_for_cgi_scripts(self, root):
+        config = Config(
+            cgi_dir=root, origins=read_origins("http://a.example"), given=frozenset({"origin"})
+        )
+        assert status(config, plain("/tool", Origin="http://a.example")) == 101
+        assert status(config, plain("/tool", Origin="http://b.example")) == 403
 
     def test_the_original_follows_links(self, root):
         assert find_script(root, "/link", anywhere=True) is not None

@@ -30,12 +30,14 @@ def test_defaults():
     assert parse(FLAGS, []) == (
         {"on": False, "count": 7, "size": 0, "name": "", "more": []},
         [],
+        frozenset(),
     )
 
 
 def test_the_first_other_word_ends_them():
-    values, rest = parse(FLAGS, ["--on", "cat", "--on=false", "-x"])
-    assert (values["on"], rest) == (True, ["cat", "--on=false", "-x"])
+    values, rest, given = parse(FLAGS, ["--on", "--name", "--size", "cat", "--on=false", "-x"])
+    assert (values["on"], values["name"], rest) == (True, "--size", ["cat", "--on=false", "-x"])
+    assert given == {"on", "name"}
     assert parse(FLAGS, ["--", "--on"])[1] == ["--on"]
     assert parse(FLAGS, ["-", "--on"])[1] == ["-", "--on"]
 

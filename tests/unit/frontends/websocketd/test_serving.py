@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import ssl
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -71,6 +73,7 @@ async def test_redirect():
         writer.close()
         await writer.wait_closed()
         assert head.startswith("HTTP/1.1 301 ") and "Location: http://a.example:0/\r\n" in head
+        assert "\r\nServer:" not in head
         with pytest.raises(CannotListen, match=f"127.0.0.1:{port}"):
             await open_servers(config, site, stack)
 
@@ -139,9 +142,27 @@ async def test_exit_codes():
             run("--odd"),
             run(port, "cat"),
             run("--devconsole", "--staticdir=/tmp", "cat"),
+            run("--port=65536", "cat"),
+            run("--ssl", "--sslcert=/no/cert", "--sslkey=/no/key", "--port=1", "cat"),
         )
-    assert [code for code, _, _ in results] == [1, 0, 2, 3, 4]
+    assert [code for code, _, _ in results] == [1, 0, 2, 3, 4, 3, 3]
     assert results[0][1] == "Command line arguments are missing.\n"
     assert "flag provided but not defined: -odd" in results[2][2]
     assert " | FATAL  | server     |  | Can't start server: listen on 127.0.0.1:" in results[3][1]
+    assert "| Serving using application   : " + str(shutil.which("cat")) + " \n" in results[3][1]
     assert "--devconsole cannot be used with --staticdir. Pick one." in results[4][1]
+    assert "Can't start server: listen on port 65536: " in results[5][1]
+    assert "Can't start server: certificate /no/cert and key /no/key: No such" in results[6][1]
+
+
+def test_the_command_line_needs_no_posix():
+    """Where programs can't be run, the options are read all the same."""
+    script = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(['fcntl', 'termios', 'duologue.net.pipes']))\n"
+        "from duologue.cli.entry import main\n"
+        "sys.exit(main(['run', '--version']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("duologue ") and "as websocketd" in done.stdout

@@ -58,6 +58,32 @@ class TestLines:
         found = await outcome(running, "--strict-compat", "printf", r"one\nrest")
         assert found == (["one"], 1006, "")
 
+    async def test_in_pieces(self, running):
+        script = "for part in o 'ne\\r' '\\ntwo\\nth' ree; do printf $part; sleep 0.05; done"
+        found = await outcome(running, "sh", "-c", script)
+        assert found == (["one", "two", "three"], 1000, "")
+
+    async def test_many_of_all_sizes(self, running):
+        sizes = [1, 0, 70_000, 30, 16_384, 16_383, 65_535, 65_536, 5] * 5
+        texts = [chr(65 + number % 26) * size for number, size in enumerate(sizes)]
+        async with running("cat") as server, server.connect() as ws:
+
+            async def send():
+                for text in texts:
+                    await ws.send(text)
+
+            sending = asyncio.create_task(send())
+            assert [await ws.recv() for _ in texts] == texts
+            await sending
+
+    async def test_a_message_in_fragments(self, running):
+        async with running("cat") as server, server.connect() as ws:
+            await ws.send("before")
+            await ws.send(["frag", "ments"])
+            await ws.send("after")
+            found = [await ws.recv() for _ in range(3)]
+        assert found == ["before", "fragments", "after"]
+
     async def test_a_line_without_end(self, running):
         words = ("--maxlinesize=1000", "head", "-c", "5000", "/dev/zero")
         found, code, reason = await outcome(running, *words)
@@ -135,11 +161,12 @@ class TestEnvironment:
                 await server.logged("| Std. variable: PATH_INFO=/")
                 await server.logged("| Header variable HTTP_UPGRADE=websocket")
 
-    async def test_names_of_clients(self, running):
+    async def test_names_of_clients(self, running, monkeypatch):
+        monkeypatch.setattr(socket, "getnameinfo", lambda name, flags: ("a.example", str(flags)))
         script = ("--", "sh", "-c", "echo $REMOTE_HOST")
         assert (await outcome(running, *script))[0] == ["127.0.0.1"]
         found, _, _ = await outcome(running, "--reverselookup", *script)
-        assert found[0]  # "localhost", where /etc/hosts says so
+        assert found == ["a.example"]
 
     async def test_scripts_of_a_directory(self, running, tmp_path):
         script = tmp_path / "tool"
@@ -280,6 +307,33 @@ class TestBounds:
                 assert sent < 40_000_000
                 reset(ws)
 
+    async def test_none_is_lost_on_the_way_to_a_slow_client(self, running):
+        async with running("seq", "1", "200000") as server:
+            async with server.connect(max_queue=1) as ws:
+                await asyncio.sleep(0.3)
+                found, code, _ = await ending(ws)
+        assert found == list(map(str, range(1, 200_001))) and code == 1000
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells before all is read")
+    @pytest.mark.parametrize("option", ["--restart=never", "--share"])
+    async def test_a_client_that_leaves_while_nothing_is_read(self, running, option):
+        words = ("--maxframesize=200000", option, "sleep", "1000")
+        async with running(*words) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(
+                b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
+                b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+            )
+            async with asyncio.timeout(20):
+                await reader.readuntil(b"\r\n\r\n")
+            # More than the pipe and the messages that may wait, less than the system keeps.
+            frame = b"\x81\xfe\x20\x00" + bytes(4) + b"x" * 8192
+            writer.write(frame * 40)
+            writer.write_eof()
+            await server.logged("| DISCONNECT")
+            writer.close()
+
     async def test_rate(self, running):
         async with running("--rate=20", "cat") as server, server.connect() as ws:
             loop = asyncio.get_running_loop()
@@ -365,6 +419,30 @@ class TestShare:
                 assert (await ending(one))[1] == 1003
                 assert server.site.running == 0
 
+    async def test_it_is_one_program_whoever_joins(self, running, tmp_path):
+        script = tmp_path / "t.sh"
+        script.write_text("#!/bin/sh\nprintf 'Content-Type: text/x\\n\\n'\n")
+        script.chmod(0o755)
+        words = ("--share", "--maxforks=1", f"--cgidir={tmp_path}", "cat")
+        async with running(*words) as server:
+            assert (await server.get("/t.sh"))[0] == 200
+            async with server.connect() as one, server.connect() as two:
+                await one.send("hello")
+                assert await two.recv() == "hello"
+                assert (await server.get("/t.sh"))[0] == 429
+            await server.logged("| DISCONNECT")
+            # It lives on.
+            assert (await server.get("/t.sh"))[0] == 429
+        async with running(*words) as server:
+            server.site.running += 1
+            with pytest.raises(InvalidStatus) as refused:
+                await server.connect()
+            server.site.running -= 1
+            assert refused.value.response.status_code == 429
+            async with server.connect() as ws:
+                await ws.send("x")
+                assert await ws.recv() == "x"
+
     async def test_tagged(self, running):
         script = (
             "import sys\n"
@@ -421,6 +499,22 @@ class TestShare:
             await server.logged("Starting it again in 0.5 s")
             await ws.send("two")
             assert await ws.recv() == "two"
+
+    async def test_who_comes_after_its_end_starts_it_anew(self, running):
+        async with running("--share", "sh", "-c", "read x; echo $x; exit 4") as server:
+            # Doesn't answer the Close frame, which nobody else has to wait for.
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            lines = ["GET / HTTP/1.1", f"Host: 127.0.0.1:{server.port}", "Upgrade: websocket"]
+            lines += ["Connection: Upgrade", "Sec-WebSocket-Version: 13"]
+            lines += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
+            writer.write("\r\n".join(lines).encode() + b"\x81\x81\0\0\0\0x")
+            async with asyncio.timeout(20):
+                await reader.readuntil(b"\x81\x01x\x88\x0f\x03\xf3exit status 4")
+                async with server.connect() as ws:
+                    await ws.send("again")
+                    assert await ending(ws) == (["again"], 1011, "exit status 4")
+            writer.close()
+            await writer.wait_closed()
 
     async def test_a_program_that_never_reads(self, running):
         async with running("--share", "--shareformat=json", "sleep", "1000") as server:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import pytest
 
 from duologue.datastructures import Headers
 from duologue.frontends.websocketd import environment, framing
-from duologue.frontends.websocketd.log import LEVELS, Log
+from duologue.frontends.websocketd.log import LEVELS, Log, Records
 from duologue.frontends.websocketd.visit import Visit
 from duologue.http11 import Request
 
@@ -59,6 +60,7 @@ class TestEnvironment:
             ("a", True, "a", "443"),
             ("[::1]:5", False, "::1", "5"),
             ("a b", False, "", ""),
+            ("", False, "", "80"),
         ],
     )
     def test_names_and_ports(self, host, tls, name, port):
@@ -72,6 +74,13 @@ class TestEnvironment:
         assert found == {"HTTP_X_A": "1, 2", "HTTP_COOKIE": "c"}
         original = environment.variables(visit(headers=fields), "/", "/", {}, strict=True)
         assert original["HTTP_PROXY"] == "evil"
+
+    def test_names_that_pretend(self):
+        fields = [("X_Real_IP", "evil"), ("X-Real-IP", "good"), ("x_alone", "1"), ("_Host", "x")]
+        found = environment.header_variables(visit(headers=fields))
+        assert found == {"HTTP_X_REAL_IP": "good", "HTTP_X_ALONE": "1", "HTTP__HOST": "x"}
+        original = environment.header_variables(visit(headers=fields), strict=True)
+        assert original["HTTP_X_REAL_IP"] == "evil, good"
 
     def test_no_line_ends(self):
         given = environment.passed(["A"], {"A": " x\r\ny "})
@@ -129,6 +138,19 @@ class TestLog:
             r"url:'http://a/' pid:'5' \| CONNECT\\x0ax",
             line,
         )
+
+    def test_records_of_logging(self):
+        lines = []
+        logger = logging.Logger("x")
+        logger.addHandler(Records(Log("debug", lines.append)))
+        logger.info("nothing")
+        logger.warning("one %s", "two")
+        logger.error("three\nfour")
+        found = [line.split(" | ", 1)[1] for line in lines]
+        assert found == [
+            "DEBUG  | server     |  | one two",
+            "ERROR  | server     |  | three\\x0afour",
+        ]
 
     @pytest.mark.parametrize("level", [*LEVELS, "none"])
     def test_levels(self, level):

@@ -28,7 +28,8 @@ help:
 	@echo 'types        mypy --strict, and the stubs against the compiled modules'
 	@echo 'check        build, lint, types and the quick tests (about two minutes)'
 	@echo 'test         everything: also interop, browser, Autobahn subset, installation'
-	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client'
+	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client, and the two'
+	@echo '             front-ends with what they are expected to do otherwise'
 	@echo 'wpt          web-platform-tests for WebSocket, from WPT=directory or cloned'
 	@echo 'bench        measure everything against peers and publish it; about two and a half hours,'
 	@echo '             or BUDGET=28 for the servers in that many minutes'
@@ -36,7 +37,8 @@ help:
 	@echo 'bench-clients bench-growth bench-many bench-agreement bench-counts'
 	@echo '             one part of it; bench-publish makes the page, bench-profile explains misses'
 	@echo 'chaos        200 converse among hostile peers for SOAK_SECONDS, by default ten minutes;'
-	@echo '             then as long workers are killed, stopped and renewed, SOAK_SEED says how'
+	@echo '             then as long workers are killed, stopped and renewed among storms of clients;'
+	@echo '             SOAK_SEED says how. First, that planted faults are noticed'
 	@echo 'fuzz         each fuzz target for FUZZ_SECONDS, by default 60; Clang makes it see C too'
 	@echo 'asan         tests with the compiled modules under AddressSanitizer and UBSan (GCC)'
 	@echo 'docs         docs/_build/html, strictly'
@@ -93,7 +95,9 @@ test: setup build
 
 conformance: setup build
 	$(BIN)/python conformance/install_autobahn.py
-	$(BIN)/python conformance/run_autobahn.py
+	$(BIN)/python -m conformance.run_autobahn
+	$(BIN)/python -m conformance.run_autobahn --front-end pywebsocket
+	$(BIN)/python -m conformance.run_autobahn --front-end websocketd
 
 wpt: setup build
 	$(PIP_INSTALL) --group wpt
@@ -125,7 +129,12 @@ bench-profile: bench-install
 	$(BENCH)/profiling.py --missed
 
 chaos: setup build
+	$(STAGE) 'planted faults, which must be noticed'
+	for fault in lost doubled reordered; do \
+	$(BIN)/python -m chaos.crew --plant $$fault; test $$? = 1 || exit 1; done
+	$(STAGE) 'conversations among hostile peers'
 	$(BIN)/python -m chaos.soak
+	$(STAGE) 'workers under attack'
 	$(BIN)/python -m chaos.crew
 
 # Atheris has no wheels for every system and Python, so it is installed only here.

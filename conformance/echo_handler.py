@@ -1,11 +1,9 @@
 """A handler under test: ``examples/pywebsocket/echo_wsh.py``, as ``duologue serve`` runs it.
 
-Prints its URL when it listens. Of the suite those cases can pass in which pywebsocket's handlers
-are promised nothing else: ``run_autobahn.py --testee conformance/echo_handler.py --role server
---cases '1.*,2.*,5.*,6.1.*,6.2.*,6.3.*,7.1.*,7.3.*,7.7.*,7.13.*,9.*,10.*'``. Reserved bits and
-opcodes (3, 4) are answered with 1003, code and reason of a Close frame (7.5, 7.9) are the
-handler's to judge, texts (6.4) are looked at when they are whole, and offers with
-``client_no_context_takeover`` (12, 13) are declined.
+Prints its URL when it listens. What of the suite it is not expected to pass, since pywebsocket's
+handlers are promised something else, stands in ``deviations.py``::
+
+    python -m conformance.run_autobahn --front-end pywebsocket
 """
 
 from __future__ import annotations

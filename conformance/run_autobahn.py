@@ -1,15 +1,20 @@
-#!/usr/bin/env python3
-"""Runs the Autobahn|Testsuite against the echo server and the echo client, and judges the result.
+r"""Runs the Autobahn|Testsuite against the echo server and the echo client, and judges the result.
 
-    run_autobahn.py                      all 517 cases, both roles
-    run_autobahn.py --quick              1-7, 9, 10 and a sample of 12 and 13
-    run_autobahn.py --role server        only as a server
-    run_autobahn.py --cases '6.*,7.*'    only these
-    run_autobahn.py --testee 'conformance/echo_server.py --library websockets' --role server
+    python -m conformance.run_autobahn
+        all 517 cases, both roles
+    python -m conformance.run_autobahn --quick
+        1-7, 9, 10 and a sample of 12 and 13
+    python -m conformance.run_autobahn --role server --cases '6.*,7.*'
+        only as a server, and only these
+    python -m conformance.run_autobahn --front-end pywebsocket
+        or websocketd; with --quick some of their cases
+    python -m conformance.run_autobahn --testee 'conformance/echo_server.py --library websockets' \
+        --role server
 
 A case passes when its behaviour *and* the way its connection closed are OK or INFORMATIONAL:
-FAILED, NON-STRICT, UNIMPLEMENTED, WRONG CODE, UNCLEAN and a missing result do not. Exit status 0:
-all cases passed; 1: some did not; 2: the run itself went wrong.
+FAILED, NON-STRICT, UNIMPLEMENTED, WRONG CODE, UNCLEAN and a missing result do not. What front-ends
+are expected to do otherwise stands in ``deviations.py``, and must be just that. Exit status 0: all
+cases passed, or ended as expected; 1: some did not; 2: the run itself went wrong.
 
 Both roles run at the same time, each in two shares: the suite computes on one core only, and waits
 in some cases. All cases take about ten minutes on two cores.
@@ -31,6 +36,8 @@ import threading
 import time
 from pathlib import Path
 from typing import IO, Any
+
+from conformance.deviations import FRONT_ENDS, Deviation, FrontEnd
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -57,6 +64,7 @@ class Share:
     """The outcome of one run of the suite with some of the cases."""
 
     role: str
+    front_end: FrontEnd | None = None
     results: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     wanted: list[str] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
@@ -69,12 +77,23 @@ class Share:
             result = self.results.get(case)
             if result is None:
                 lines.append(f"{self.role} {case}: no result")
-            elif not {result["behavior"], result["behaviorClose"]} <= PASSED:
-                lines.append(
-                    f"{self.role} {case}: {result['behavior']}, close {result['behaviorClose']} "
-                    f"with code {result['remoteCloseCode']}"
-                )
+                continue
+            outcome = (result["behavior"], result["behaviorClose"], result["remoteCloseCode"])
+            line = f"{self.role} {case}: {outcome[0]}, close {outcome[1]} with code {outcome[2]}"
+            expected, passed = self.expected(case), set(outcome[:2]) <= PASSED
+            if expected is None and not passed:
+                lines.append(line)
+            elif (
+                expected
+                and outcome != (expected.behavior, expected.close, expected.code)
+                and not (passed and expected.may_pass)
+            ):
+                lines.append(f"{line}; but expected was {expected}, since {expected.why}")
         return lines
+
+    def expected(self, case: str) -> Deviation | None:
+        """Return how a case is to end that needn't pass."""
+        return self.front_end.deviation(case) if self.front_end else None
 
 
 def free_port() -> int:
@@ -149,7 +168,9 @@ def judge_client(testee: list[str], spec: dict[str, Any], folder: Path, log: IO[
         stop(suite)
 
 
-def run_share(role: str, testee: list[str], cases: str, out: Path) -> Share:
+def run_share(
+    role: str, testee: list[str], cases: str, out: Path, front_end: FrontEnd | None
+) -> Share:
     """Run some cases in one role and collect what the suite wrote about them."""
     shutil.rmtree(out, ignore_errors=True)
     spec = {
@@ -158,7 +179,7 @@ def run_share(role: str, testee: list[str], cases: str, out: Path) -> Share:
         "exclude-cases": [],
         "exclude-agent-cases": {},
     }
-    share = Share(role)
+    share = Share(role, front_end)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as name, open(Path(name) / "log", "w+") as log:
         run = judge_server if role == "server" else judge_client
@@ -181,13 +202,15 @@ def run_share(role: str, testee: list[str], cases: str, out: Path) -> Share:
     return share
 
 
-def run_all(plan: list[tuple[str, list[str], str]], out: Path) -> list[Share]:
+def run_all(
+    plan: list[tuple[str, list[str], str]], out: Path, front_end: FrontEnd | None
+) -> list[Share]:
     """Run the shares of a plan at the same time."""
     shares: list[Share | None] = [None] * len(plan)
 
     def work(number: int) -> None:
         role, testee, cases = plan[number]
-        shares[number] = run_share(role, testee, cases, out / f"{role}-{number}")
+        shares[number] = run_share(role, testee, cases, out / f"{role}-{number}", front_end)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(plan))]
     for thread in threads:
@@ -195,6 +218,16 @@ def run_all(plan: list[tuple[str, list[str], str]], out: Path) -> list[Share]:
     for thread in threads:
         thread.join()
     return [share if share is not None else Share("?", problems=["died"]) for share in shares]
+
+
+def as_expected(shares: list[Share]) -> list[str]:
+    """Return a line for each reason for which cases needn't pass, or were not run."""
+    found = [share.expected(case) for share in shares for case in share.results]
+    counts = collections.Counter(each for each in found if each)
+    lines = [f"{count} are to end as {each}: {each.why}" for each, count in counts.items()]
+    front_ends = [share.front_end for share in shares if share.front_end]
+    left_out = front_ends[0].left_out if front_ends else {}
+    return lines + [f"{cases} are left out: {why}" for cases, why in left_out.items()]
 
 
 def report(shares: list[Share]) -> int:
@@ -210,6 +243,8 @@ def report(shares: list[Share]) -> int:
         for key in ("behavior", "behaviorClose"):
             counts = collections.Counter(result[key] for result in results)
             print(f"  {key:14}", "  ".join(f"{name} {n}" for name, n in sorted(counts.items())))
+        for line in as_expected(mine):
+            print(" ", line)
         for share in mine:
             failures += share.failures()
             problems += [f"{role}: {problem}" for problem in share.problems]
@@ -227,13 +262,19 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--cases", help="patterns, separated by commas")
     parser.add_argument("--testee", help="a script and its arguments, for one role")
+    parser.add_argument("--front-end", choices=FRONT_ENDS, help="a server with expectations")
     parser.add_argument("--out", type=Path, default=ROOT / "autobahn-reports")
     arguments = parser.parse_args()
-    if arguments.testee and arguments.role == "both":
+    front_end = FRONT_ENDS.get(arguments.front_end)
+    if arguments.testee and arguments.role == "both" and not front_end:
         parser.error("--testee needs --role")
     if not WSTEST.exists():
         parser.error(f"no {WSTEST}: run conformance/install_autobahn.py first")
     shares: tuple[str, ...] = QUICK if arguments.quick else SHARES
+    if front_end:
+        arguments.role = "server"
+        arguments.testee = arguments.testee or str(HERE / front_end.testee)
+        shares = front_end.quick if arguments.quick else front_end.shares
     if arguments.cases:
         shares = (arguments.cases,)
     roles = ["server", "client"] if arguments.role == "both" else [arguments.role]
@@ -241,7 +282,7 @@ def main() -> int:
     for role in roles:
         script = shlex.split(arguments.testee or str(HERE / f"echo_{role}.py"))
         plan += [(role, [sys.executable, *script], cases) for cases in shares]
-    return report(run_all(plan, arguments.out.absolute()))
+    return report(run_all(plan, arguments.out.absolute(), front_end))
 
 
 if __name__ == "__main__":

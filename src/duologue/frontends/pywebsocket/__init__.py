@@ -14,7 +14,8 @@ module                                   what it knows
 ``stream``, ``msgutil``, ``coroutines``  messages of one connection
 ``handshake``                            a request becomes a WebSocket, or doesn't
 ``dispatch``                             handlers: finding and calling them
-``channel``, ``request``, ``visit``      one connection in its thread; plain HTTP with ``cgi``
+``short``, ``channel``                   octets of one connection; short messages, compiled
+``request``, ``visit``                   one connection in its thread; plain HTTP with ``cgi``
 ``config``, ``options``, ``server``      many of them
 =======================================  ========================================================
 

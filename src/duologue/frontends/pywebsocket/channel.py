@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from duologue.frontends.pywebsocket.short import ShortMessages
+
 __all__ = ["Channel", "HeadTooLarge"]
 
 READ_SIZE = 16_384
@@ -58,7 +60,7 @@ def _set_options(sock: socket.socket, write_timeout: float | None) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
 
 
-class Channel:
+class Channel(ShortMessages):
     """A socket that a peer is at the other end of.
 
     Args:
@@ -78,8 +80,6 @@ class Channel:
         self._write_timeout = write_timeout
         self._max_head = max_head
         self._deadline: float | None = None
-        self._rest = b""
-        self._at = 0
         self._writing = threading.Lock()
         # OpenSSL's objects are not for two threads at once.
         self._tls_lock = threading.Lock()
@@ -102,6 +102,9 @@ class Channel:
         self._deadline = deadline
         if self._tls is None and deadline is None:
             self._sock.settimeout(None)
+            self._use_directly(self._sock.fileno())
+        else:
+            self._use_directly(-1)
 
     # -- reading
 
@@ -167,24 +170,6 @@ class Channel:
             missing -= len(part)
         return b"".join(parts)
 
-    def look(self) -> tuple[bytes, int]:
-        """Returns what was received and not yet read, and where in it that begins.
-
-        Waits if that is nothing; :meth:`skip` reads it. Empty at the end of the connection.
-
-        Raises:
-            OSError: If the connection is broken, or the time is over.
-        """
-        if self._at == len(self._rest):
-            self._rest, self._at = self._receive(READ_SIZE), 0
-        return self._rest, self._at
-
-    def skip(self, length: int) -> None:
-        """Has read that many octets of what :meth:`look` returned."""
-        self._at += length
-        if self._at == len(self._rest):
-            self._rest, self._at = b"", 0
-
     def readline(self, limit: int = -1) -> bytes:
         """Returns a line of a head with its end; without it if the peer closed its side.
 
@@ -226,18 +211,22 @@ class Channel:
             OSError: If the connection is broken, or the peer takes nothing any more.
         """
         with self._writing:
-            if self._tls is None:
-                try:
-                    self._sock.sendall(octets)
-                except BlockingIOError:
-                    raise TimeoutError(
-                        f"the peer took nothing for {self._write_timeout} s (write_timeout)"
-                    ) from None
-            else:
-                view = memoryview(octets)
-                while view:
-                    view = view[self._retry(self._sock.send, view, writing=True) :]
+            self._send(octets)
         return len(octets)
+
+    def _send(self, octets: bytes) -> None:
+        if self._tls is None:
+            try:
+                self._sock.sendall(octets)
+            except BlockingIOError:
+                raise self._took_nothing() from None
+        else:
+            view = memoryview(octets)
+            while view:
+                view = view[self._retry(self._sock.send, view, writing=True) :]
+
+    def _took_nothing(self) -> TimeoutError:
+        return TimeoutError(f"the peer took nothing for {self._write_timeout} s (write_timeout)")
 
     def write_at_once(self, octets: bytes) -> None:
         """Sends a few octets if the system takes them without waiting."""
@@ -269,6 +258,7 @@ class Channel:
         Args:
             linger: Seconds that the peer has for that.
         """
+        self._use_directly(-1)
         try:
             with contextlib.suppress(OSError, ValueError):
                 if self._tls is not None:

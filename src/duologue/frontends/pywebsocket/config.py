@@ -31,6 +31,8 @@ class Config:
         cgi_paths: Prefixes of paths below which files are programs to run.
         validation_host: What the host of an absolute target must be; ``None`` for any.
         validation_port: The same for its port.
+        origins: Pages that may connect, as their ``Origin`` says it; ``None`` for all. Who sends
+            none is no page, and may.
         credential: ``user:password`` that every request must show; ``None`` for none.
         tls: TLS settings; ``None`` for no TLS.
         backlog: Connections that wait to be accepted.
@@ -54,6 +56,7 @@ class Config:
     cgi_paths: tuple[str, ...] = ()
     validation_host: str | None = None
     validation_port: int | None = None
+    origins: tuple[str, ...] | None = None
     credential: str | None = None
     tls: ssl.SSLContext | None = None
     backlog: int = 128

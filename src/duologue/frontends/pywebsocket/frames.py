@@ -281,6 +281,15 @@ class FragmentedFrameBuilder:
         self._started = False
         self._opcode = common.OPCODE_TEXT
 
+    def is_plain(self, end: bool) -> bool:
+        """Tells whether the next frame is a whole message, and nothing is done to it.
+
+        Args:
+            end: Whether it ends its message.
+        """
+        touched = self._mask or self._frame_filters or not self._encode_utf8
+        return end and not self._started and not touched
+
     def build(self, payload_data: Any, end: bool, binary: bool) -> bytes:
         """Returns the next frame.
 

@@ -7,10 +7,12 @@ what to do instead.
 from __future__ import annotations
 
 import argparse
+import codecs
 import configparser
 import logging
 import logging.handlers
 import os
+import re
 import ssl
 import sys
 import threading
@@ -24,6 +26,8 @@ from duologue.frontends.pywebsocket.extensions import DEFLATE_LOGGER
 __all__ = ["build_config", "configure_logging", "monitor_threads", "read"]
 
 _LEVELS = ["fine", "debug", "info", "warning", "warn", "error", "critical"]
+
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#,\s]+", re.ASCII)
 
 _GONE = {
     "--tls-module": "Python's ssl module is always used; leave it out",
@@ -147,6 +151,12 @@ def _add_security(parser: argparse.ArgumentParser) -> None:
         "--tls-client-cert-optional", action="store_true", help="take clients without one as well"
     )
     parser.add_argument("--tls-client-ca", metavar="FILE", default="", help="who signed them (PEM)")
+    parser.add_argument(
+        "--origins",
+        metavar="LIST",
+        help="pages that may connect, with commas between them: https://a.example,null (null for "
+        "pages from files; default: all)",
+    )
     parser.add_argument("--basic-auth", action="store_true", help="ask for user and password")
     parser.add_argument(
         "--basic-auth-credential",
@@ -226,7 +236,23 @@ def read(words: Sequence[str] | None = None) -> argparse.Namespace:
         _fail("Unrecognized positional arguments: %r", rest)
     if options.max_threads < 1 or options.max_size < 1:
         parser.error("--max-threads and --max-size must be 1 or more")
+    if not 0 <= options.port <= 65535:
+        parser.error(f"argument -p/--port: a port is from 0 to 65535, not {options.port}")
+    if options.handler_encoding is not None:
+        try:
+            codecs.lookup(options.handler_encoding)
+        except LookupError as error:
+            parser.error(f"argument --handler-encoding: {error}")
+    for origin in _origins(options) or ():
+        if not _ORIGIN.fullmatch(origin):
+            parser.error(f"--origins: {origin!r} is neither scheme://host[:port] nor null")
     return options
+
+
+def _origins(options: argparse.Namespace) -> tuple[str, ...] | None:
+    if options.origins is None:
+        return None
+    return tuple(origin.strip() for origin in options.origins.split(","))
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
@@ -245,7 +271,8 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
         if options.tls_client_ca:
             context.load_verify_locations(options.tls_client_ca)
     except OSError as error:
-        _fail("Certificate or private key can't be used: %s", error)
+        files = [options.certificate, options.private_key, options.tls_client_ca]
+        _fail("Certificate or private key can't be used (%s): %s", " ".join(files).strip(), error)
     if options.tls_client_auth:
         optional = options.tls_client_cert_optional
         context.verify_mode = ssl.CERT_OPTIONAL if optional else ssl.CERT_REQUIRED
@@ -274,6 +301,7 @@ def build_config(options: argparse.Namespace) -> Config:
         cgi_paths=tuple(filter(None, (options.cgi_paths or "").split(","))),
         validation_host=options.validation_host,
         validation_port=options.validation_port,
+        origins=_origins(options),
         credential=options.basic_auth_credential if options.basic_auth else None,
         tls=_tls(options),
         backlog=options.queue,

@@ -22,17 +22,17 @@ class Connection:
         local_addr: The server's host and port.
 
     Attributes:
+        channel: The same.
         read: ``read(n)`` waits for that many octets; there are fewer only at the end.
         write: ``write(octets)`` waits until the system has taken them.
     """
 
     def __init__(self, channel: Channel, remote_addr: Any, local_addr: tuple[str, int]) -> None:
+        self.channel = channel
         self.remote_addr = remote_addr
         self.local_addr = local_addr
         self.read = channel.read
         self.write = channel.write
-        self.look = channel.look
-        self.skip = channel.skip
         self.read_until = channel.read_until
         self.write_at_once = channel.write_at_once
         self.interrupt = channel.interrupt

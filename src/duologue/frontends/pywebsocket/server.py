@@ -7,7 +7,9 @@ daemons: a handler that blocks for ever doesn't keep the process from ending.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
+import os
 import selectors
 import socket
 import sys
@@ -70,6 +72,18 @@ def _listen(family: int, host: str, port: int, backlog: int) -> socket.socket:
     return sock
 
 
+def _yield_to_others() -> None:
+    """Has this thread wait for its turn when a message wakes it, where there is such a choice.
+
+    Most likely the one that runs holds the interpreter's lock: to take its place would only mean to
+    wait again, two switches later. Threads that a handler starts inherit it.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+
+
 class Server:
     """Serves handlers.
 
@@ -98,13 +112,16 @@ class Server:
         Raises:
             CannotListen: If there is none.
         """
-        failures = []
+        failures: dict[str, int] = {}
         for host in self._config.hosts:
             for family, address in self._addresses(host):
                 try:
                     sock = _listen(family, address, self.port, self._config.backlog)
                 except OSError as error:
-                    failures.append(f"{address or '*'}: {error.strerror or error}")
+                    # That there is no IPv6 is nothing; that somebody else answers there is.
+                    taken = error.errno == errno.EADDRINUSE
+                    failure = f"{address or '*'}: {error.strerror or error}"
+                    failures[failure] = logging.WARNING if taken else logging.INFO
                     continue
                 self._sockets.append(sock)
                 # All share the port that the system has chosen for the first.
@@ -114,8 +131,8 @@ class Server:
             raise CannotListen(
                 f"No sockets activated: cannot listen on port {self.port} of {'; '.join(failures)}"
             )
-        for failure in failures:
-            _logger.info("Not listening on %s", failure)
+        for failure, level in failures.items():
+            _logger.log(level, "Not listening on port %d of %s", self.port, failure)
 
     def _addresses(self, host: str) -> list[tuple[int, str]]:
         if not host:
@@ -184,6 +201,7 @@ class Server:
 
     def _serve(self, visit: Visit) -> None:
         try:
+            _yield_to_others()
             visit.serve()
         finally:
             self._forget(visit)

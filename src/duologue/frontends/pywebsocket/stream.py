@@ -39,7 +39,7 @@ from duologue.frontends.pywebsocket.frames import (
     create_text_frame,
     parse_frame,
 )
-from duologue.wire.octets import apply_mask
+from duologue.frontends.pywebsocket.short import ShortStream
 
 __all__ = [
     "BadOperationException",
@@ -70,9 +70,6 @@ FRAGMENT_COST = 64
 """Octets of ``--max-size`` that each fragment of a message takes besides its payload."""
 
 
-_WHOLE = (0x80 | common.OPCODE_TEXT, 0x80 | common.OPCODE_BINARY)
-
-
 class StreamOptions:
     """What is done to frames and messages on their way; extensions set it up.
 
@@ -100,7 +97,7 @@ class StreamOptions:
         self.close_timeout: float | None = None
 
 
-class Stream:
+class Stream(ShortStream):
     """Messages of one connection.
 
     Args:
@@ -115,12 +112,12 @@ class Stream:
         self._read_octets = request.connection.read
         # Every frame is logged at the level FINE; otherwise most take a shorter way.
         self._fine = self._logger.isEnabledFor(common.LOGLEVEL_FINE)
-        self._look = None if self._fine else getattr(request.connection, "look", None)
+        self._take_short_way(None if self._fine else getattr(request.connection, "channel", None))
         self._fragments: list[bytes] = []
         self._weight = 0
-        self._message_opcode: int | None = None
-        self._last_opcode: int | None = None
-        self._unreadable: MessageTooBigException | None = None
+        self._message_opcode = None
+        self._last_opcode = None
+        self._unreadable = None
         self._pings: deque[bytes] = deque(maxlen=MAX_PINGS)
         self._writer = FragmentedFrameBuilder(
             options.mask_send, options.outgoing_frame_filters, options.encode_text_message_to_utf8
@@ -154,30 +151,6 @@ class Stream:
                 )
             octets = octets + part if octets else part
         return octets
-
-    def _short_message(self) -> bytes | None:
-        """Returns the next message if it needs no more than a glance; most do.
-
-        That is a whole one in a short frame which has come in one piece, with nothing to filter.
-        """
-        options = self._options
-        if self._look is None or self._message_opcode is not None or options.incoming_frame_filters:
-            return None
-        try:
-            octets, at = self._look()
-        except OSError:
-            return None
-        if len(octets) < at + 6 or octets[at] not in _WHOLE or not options.unmask_receive:
-            return None
-        length = octets[at + 1] & 0x7F
-        end = at + 6 + length
-        short = options.max_size is None or length <= options.max_size
-        if octets[at + 1] < 0x80 or length > MAX_CONTROL_PAYLOAD or len(octets) < end or not short:
-            return None
-        self._last_opcode = octets[at] & 15
-        payload = apply_mask(octets[at + 6 : end], octets[at + 2 : at + 6])
-        self._request.connection.skip(6 + length)
-        return payload
 
     def _receive_frame(self) -> Frame:
         if self._unreadable is not None:
@@ -218,48 +191,28 @@ class Stream:
                 frame.payload = each.filter(frame.payload)
             return frame
 
-    def receive_message(self) -> str | bytes | None:
-        """Waits for a message.
-
-        Control frames that come before it are dealt with on the way: only who receives answers
-        pings and the peer's Close.
-
-        Returns:
-            A text, or octets; ``None`` once the peer's Close frame has come and was answered.
-
-        Raises:
-            BadOperationException: If the peer's Close frame had come before.
-            ConnectionTerminatedException: If the connection ends without one.
-            InvalidFrameException: If the peer breaks the framing rules.
-            UnsupportedFrameException: If a frame has a reserved bit or an unknown opcode; the next
-                one can be received.
-            InvalidUTF8Exception: If a text is not UTF-8.
-            MessageTooBigException: If the message is over ``--max-size``.
-        """
-        with self._receiving:
-            if self._request.client_terminated:
-                raise BadOperationException(
-                    "Requested receive_message after receiving a closing handshake"
+    def _receive_any(self) -> str | bytes | None:
+        """Waits for a message of whichever kind; see :meth:`receive_message`."""
+        if self._request.client_terminated:
+            raise BadOperationException(
+                "Requested receive_message after receiving a closing handshake"
+            )
+        while True:
+            frame = self._receive_frame()
+            if frame.rsv1 or frame.rsv2 or frame.rsv3:
+                raise UnsupportedFrameException(
+                    f"Unsupported flag is set (rsv = {frame.rsv1}{frame.rsv2}{frame.rsv3})"
                 )
-            while True:
-                message = self._short_message()
+            opcode = frame.opcode or 0
+            if opcode >> 3 == 1:
+                if self._control(opcode, frame):
+                    return None
+            elif opcode > common.OPCODE_BINARY:
+                raise UnsupportedFrameException(f"Opcode {opcode} is not supported")
+            else:
+                message = self._assemble(opcode, frame)
                 if message is not None:
                     return self._deliver(message)
-                frame = self._receive_frame()
-                if frame.rsv1 or frame.rsv2 or frame.rsv3:
-                    raise UnsupportedFrameException(
-                        f"Unsupported flag is set (rsv = {frame.rsv1}{frame.rsv2}{frame.rsv3})"
-                    )
-                opcode = frame.opcode or 0
-                if opcode >> 3 == 1:
-                    if self._control(opcode, frame):
-                        return None
-                elif opcode > common.OPCODE_BINARY:
-                    raise UnsupportedFrameException(f"Opcode {opcode} is not supported")
-                else:
-                    message = self._assemble(opcode, frame)
-                    if message is not None:
-                        return self._deliver(message)
 
     def _assemble(self, opcode: int, frame: Frame) -> bytes | None:
         """Adds a data frame to its message; returns the message if that was its last."""
@@ -363,19 +316,8 @@ class Stream:
             frame = create(body, options.mask_send, options.outgoing_frame_filters)
             self._request.connection.write(frame)
 
-    def send_message(self, message: str | bytes, end: bool = True, binary: bool = False) -> None:
-        """Sends a message, or a part of one; waits while the peer takes nothing.
-
-        Args:
-            message: A text, or octets if ``binary``.
-            end: ``False`` if more of the message follows.
-            binary: Whether the message is a binary one.
-
-        Raises:
-            BadOperationException: If a Close frame was sent, the type doesn't fit, or the message
-                began with the other one.
-            OSError: If the connection is gone, or the peer takes nothing any more.
-        """
+    def _send_any(self, message: str | bytes, end: bool, binary: bool) -> None:
+        """Sends a message of whichever kind; see :meth:`send_message`."""
         if self._request.server_terminated:
             raise BadOperationException(
                 "Requested send_message after sending out a closing handshake"

@@ -197,8 +197,17 @@ class Visit:
             with contextlib.suppress(AbortedByUserException):
                 self._talk(answerer)
 
+    def _is_welcome(self, answerer: _Answerer) -> bool:
+        """Tells whether a page may connect; who isn't a page may."""
+        allowed = self.config.origins
+        found = answerer.headers.get_all(common.ORIGIN_HEADER, [])
+        return allowed is None or set(found) <= set(allowed)
+
     def _talk(self, answerer: _Answerer) -> None:
         """Opens the WebSocket and lets its handler talk."""
+        if not self._is_welcome(answerer):
+            answerer.send_error(common.HTTP_STATUS_FORBIDDEN)
+            return
         request = Request(
             Connection(self.channel, self.remote_addr, self.local_addr),
             method=answerer.command,

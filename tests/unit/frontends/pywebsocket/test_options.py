@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import trustme
 
 from duologue.frontends.pywebsocket import options, standalone
 from duologue.frontends.pywebsocket.config import Config
+from duologue.frontends.pywebsocket.dispatch import Dispatcher
 from duologue.frontends.pywebsocket.exceptions import DispatchException
 from duologue.frontends.pywebsocket.extensions import DEFLATE_LOGGER
 from duologue.frontends.pywebsocket.server import CannotListen, Server, find_handlers
@@ -58,7 +60,12 @@ def test_defaults() -> None:
         ),
         (["-x /a,/b", "--cgi-paths /a,/b", "--cgi_paths /a,/b"], "cgi_paths", ("/a", "/b")),
         (["-q 3", "--queue 3"], "backlog", 3),
-        (["--handler-encoding a", "--handler_encoding a"], "handler_encoding", "a"),
+        (["--handler-encoding ascii", "--handler_encoding ascii"], "handler_encoding", "ascii"),
+        (
+            ["--origins https://a.example:81,null"],
+            "origins",
+            ("https://a.example:81", "null"),
+        ),
         (["--basic-auth"], "credential", "test:test"),
         (["--basic-auth --basic-auth-credential a:b"], "credential", "a:b"),
         (["--basic-auth-credential a:b"], "credential", None),
@@ -200,7 +207,12 @@ class TestConfigFile:
 
 
 @pytest.mark.parametrize(
-    "words", ["--tls-module ssl", "--allow-draft75", "--strict", "--max-threads 0", "--port x"]
+    "words",
+    [
+        *("--tls-module ssl", "--allow-draft75", "--strict", "--max-threads 0", "--port x"),
+        *("--port 65536", "--port -1", "--handler-encoding nope"),
+        *("--origins a.example", "--origins http://a.example/", "--origins http://a.example,"),
+    ],
 )
 def test_what_there_is_no_use_for(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as raised:
@@ -273,6 +285,21 @@ def test_a_port_that_is_taken(serve: Serve) -> None:
         with pytest.raises(CannotListen, match=str(running.port)):
             taken.listen()
         taken.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 must be there")
+def test_a_port_that_is_taken_on_one_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        server = Server(
+            Config(hosts=("127.0.0.1", "127.0.0.2"), port=port), Dispatcher(str(tmp_path))
+        )
+        server.listen()
+        server.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert f"Not listening on port {port} of 127.0.0.1: Address already in use" in caplog.text
 
 
 @pytest.mark.parametrize("words", ["-d /none", "-w /none", "-p 0 -H 192.0.2.1"])

@@ -249,6 +249,28 @@ class TestHeads:
         with serve(h=ECHO) as running:
             assert running.converse(b"GET /h_wsh.py HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 404")
 
+    @pytest.mark.parametrize(
+        ("origins", "status"),
+        [
+            ((), b"101"),
+            (("Origin: https://a.example",), b"101"),
+            (("Origin: null",), b"101"),
+            (("Origin: http://a.example",), b"403"),
+            (("Origin:",), b"403"),
+            (("Origin: null", "Origin: http://a.example"), b"403"),
+        ],
+    )
+    def test_origins(self, serve: Serve, origins: tuple[str, ...], status: bytes) -> None:
+        config = Config(origins=("https://a.example", "null"))
+        with serve(config, h=ECHO) as running:
+            came = running.converse(request("/h", *origins), CLOSE)
+            assert came.split()[1] == status
+
+    def test_any_page_may_connect_unless_told_otherwise(self, serve: Serve) -> None:
+        with serve(h=ECHO) as running:
+            came = running.converse(request("/h", "Origin: http://a.example"), CLOSE)
+            assert came.startswith(b"HTTP/1.1 101 ")
+
     def test_basic_auth(self, serve: Serve) -> None:
         with serve(Config(credential="me:pw"), h=ECHO) as running:
             assert running.converse(request()).startswith(b"HTTP/1.0 401 Unauthorized\r\n")

@@ -24,13 +24,14 @@ PAGES = [path for path, name in demo.FILES.items() if name.endswith(".html")]
 
 # What fills a page with what it can show; the pages that aren't named do that by themselves.
 USED = {
+    "/chat": ["#send"],
     "/lab": ["#hello-run", "#ready-state-connect", "#events-run", "#close-run", "#scheme-run"],
     "/codes": ["button[data-code='1000']", "button[data-run=cut]"],
     "/data": ["#kinds-run", "#canvas-run", "#binary-type-run"],
     "/streams": ["#ticker-run", "#calls-run"],
     "/inspector": ["#say button", "[data-wish=binary]"],
 }
-RESULT = "[role=log] > div, td output:not(:empty)"
+RESULT = "[role=log] > div, [role=log] header, td output:not(:empty)"
 
 
 def axe() -> str:

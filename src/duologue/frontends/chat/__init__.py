@@ -21,7 +21,7 @@ from duologue.asyncio.server import Server, ServerConnection, broadcast
 from duologue.asyncio.server import serve as serve_websocket
 from duologue.exceptions import ConnectionClosed, ConnectionClosedError
 
-__all__ = ["Chat", "serve"]
+__all__ = ["Chat", "fault_of", "opening", "serve"]
 
 
 def _no_log(line: str) -> None:
@@ -54,7 +54,7 @@ class Chat:
         Args:
             port: The TCP port that it can be reached at.
         """
-        self._log(f"websocket server connection on port {port}")
+        self._log(opening(port))
 
     def say(self, text: str) -> None:
         """Sends a text to everybody in the room.
@@ -80,18 +80,36 @@ class Chat:
                     self._log(f"Received {message}")
                     self.say(message)
         except ConnectionClosedError as error:
-            self._report(error)
+            if fault := fault_of(error):
+                self._log(f"Error {fault}")
         except ConnectionClosed:
             pass
         finally:
             del self.connections[websocket]
             self._log("Connection closed")
 
-    def _report(self, error: ConnectionClosedError) -> None:
-        # A peer that says why it leaves, or that just hangs up, isn't an error of the room.
-        cause = error.__cause__
-        if error.rcvd is None and not isinstance(cause, (EOFError, type(None))):
-            self._log(f"Error {cause}")
+
+def opening(port: int) -> str:
+    """Returns the first line of the log, as the tutorials' server prints it.
+
+    Args:
+        port: The TCP port that the room can be reached at.
+    """
+    return f"websocket server connection on port {port}"
+
+
+def fault_of(error: ConnectionClosedError) -> BaseException | None:
+    """Tells what is to be logged of a connection's end.
+
+    Args:
+        error: What the handler was told.
+
+    Returns:
+        ``None`` of a peer that says why it leaves, or just hangs up: that isn't an error of the
+        room.
+    """
+    cause = error.__cause__
+    return None if error.rcvd is not None or isinstance(cause, EOFError) else cause
 
 
 def serve(

@@ -6,9 +6,10 @@ without a build step; they are meant to be read.
 ================  =============================  =============================================
 path              opened in a browser            opened as a WebSocket
 ================  =============================  =============================================
-``/``             the start page                 the chat
+``/``             the start page                 the chat's lobby, as tutorials speak
 ``/echo``         the echo page                  the echo
 ``/chat``         the chat page                  –
+``/rooms``        –                              the chat's rooms, see :mod:`.rooms`
 ``/lab``          life of a WebSocket, events    commands, see :mod:`.lab`
 ``/slow``         –                              the same after a handshake that takes a while
 ``/codes``        close codes                    –
@@ -26,6 +27,10 @@ path              opened in a browser            opened as a WebSocket
 ``/tutorials``    pages of well-known tutorials  –
 ================  =============================  =============================================
 
+Any number of workers may serve it: what belongs to a visitor is in the connection, and what
+connections have in common is in topics, which all workers share. So it never matters which of them
+a connection has come to.
+
 It must never serve a file by the name in a request: :data:`FILES` lists all there is. Whatever a
 visitor can make it do has a bound in :mod:`.bounds`.
 """
@@ -33,7 +38,8 @@ visitor can make it do has a bound in :mod:`.bounds`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from http import HTTPStatus
 from typing import Any
@@ -44,12 +50,12 @@ from duologue.app.guard import UpgradeRequest
 from duologue.app.request import Request
 from duologue.asyncio.server import Server, ServerConnection
 from duologue.frontends import pages
-from duologue.frontends.chat import Chat
-from duologue.frontends.demo import services
+from duologue.frontends.demo import bounds, services
 from duologue.frontends.demo.bounds import MAX_SIZE, MAX_SLOW, MAX_VISITORS, SLOW
 from duologue.frontends.demo.connection import DemoConnection
 from duologue.frontends.demo.inspector import InspectedConnection, Inspector
 from duologue.frontends.demo.lab import Lab
+from duologue.frontends.demo.rooms import Rooms
 from duologue.frontends.echo import Echo
 from duologue.http11 import Response
 
@@ -90,6 +96,12 @@ FILES = {
 """Paths of the web site, and the files in ``pages/`` that answer them."""
 
 
+# What one visitor may say to others.
+_LIMITS: dict[str, dict[str, Any]] = {
+    "/": {"message_rate": bounds.PLAIN_RATE},
+    "/rooms": {"message_rate": bounds.SAID_RATE, "max_size": bounds.MAX_OCTETS_SAID},
+}
+
 Handler = Callable[[Any], Awaitable[None]]
 
 
@@ -104,10 +116,11 @@ class Demo:
         log: Called with each line of the chat's log, see :class:`duologue.frontends.chat.Chat`.
         max_size: Largest message accepted, in bytes; ``None`` lifts the limit.
         schemes: Those that its one port is served with: ``"ws"``, ``"wss"`` or both.
+        workers: How many processes serve it, for its pages to tell.
 
     Attributes:
         app: The application that serves them.
-        chat: The chat room.
+        rooms: The chat.
         echo: The echo service.
         lab: The service behind the lab's pages.
         inspector: The service behind the inspector's page.
@@ -119,17 +132,19 @@ class Demo:
         *,
         max_size: int | None = MAX_SIZE,
         schemes: Sequence[str] = ("ws",),
+        workers: int = 1,
     ) -> None:
         # Its pages are tried from everywhere.
-        self.app = App(origins="*", allowed_hosts="*", max_size=max_size)
-        self.chat = Chat(log)
+        self.app = App(origins="*", allowed_hosts="*", max_size=max_size, lifespan=self._running)
+        self.rooms = Rooms(self.app, log, workers)
         self.echo = Echo()
-        self.lab = Lab()
-        self.inspector = Inspector()
+        self.lab = Lab(self.app)
+        self.inspector = Inspector(self.app)
         self._schemes = list(schemes)
         self._visitors = 0
         self._handlers: dict[str, Handler] = {
-            "/": self.chat.handler,
+            "/": self.rooms.talk_plainly,
+            "/rooms": self.rooms.visit,
             "/echo": self.echo.handler,
             "/lab": self.lab.handler,
             "/slow": self.lab.handler,
@@ -144,11 +159,18 @@ class Demo:
         self._pages = {path: pages.load(__name__, f"pages/{name}") for path, name in FILES.items()}
         self._slow = asyncio.Semaphore(MAX_SLOW)
         self._admissions = {
+            "/rooms": self._admit_to_room,
             "/slow": self._admit_slowly,
             "/inspected": self._admit_inspected,
             "/subprotocol": self._admit_negotiating,
         }
         self._declare()
+
+    @contextlib.asynccontextmanager
+    async def _running(self, app: App) -> AsyncIterator[None]:
+        with self.lab.running(), self.inspector.running():
+            async with self.rooms.running():
+                yield
 
     def _declare(self) -> None:
         """Puts all of it into the application."""
@@ -157,6 +179,7 @@ class Demo:
                 path,
                 on_request=self._admissions.get(path, self._admit),
                 create_connection=InspectedConnection if path == "/inspected" else DemoConnection,
+                **_LIMITS.get(path, {}),
             )(self._counting(handler))
         self.app.websocket("/{path:path}", on_request=_refuse)(_talk_to_nobody)
         self.app.get("/schemes")(self._tell_schemes)
@@ -190,6 +213,10 @@ class Demo:
     async def _admit(self, request: UpgradeRequest) -> None:
         if self._visitors >= MAX_VISITORS:
             raise HTTPError(503, f"{MAX_VISITORS} WebSockets are open, which is the most.")
+
+    async def _admit_to_room(self, request: UpgradeRequest) -> None:
+        await self._admit(request)
+        await self.rooms.admit(request)
 
     async def _admit_slowly(self, request: UpgradeRequest) -> None:
         await self._admit(request)

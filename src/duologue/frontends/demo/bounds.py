@@ -6,6 +6,8 @@ end. What a visitor may run into is told to the page, so that it can say so.
 
 from __future__ import annotations
 
+from duologue.base.rates import Rate
+
 MAX_SIZE = 16 * 1024 * 1024
 """Largest message the demo accepts, in bytes: the 10,000,000 of the buffering example fit."""
 
@@ -13,7 +15,7 @@ MAX_COMMAND = 4096
 """Largest message, in bytes, where short commands are expected. More closes with 1009."""
 
 MAX_VISITORS = 1000
-"""WebSockets open at once, of all visitors together. More are answered with 503."""
+"""WebSockets open at once in one worker, of all visitors together. More are answered with 503."""
 
 MAX_ENDINGS = 256
 """How many connections' endings the lab remembers, so that a page can ask how one ended."""
@@ -25,7 +27,7 @@ SLOW = 1.5
 """Seconds for which ``/slow`` holds the handshake back, to make CONNECTING visible."""
 
 MAX_SLOW = 50
-"""Handshakes held back at once. More are answered with 503."""
+"""Handshakes held back at once in one worker. More are answered with 503."""
 
 TICK = 1.0
 """Seconds between two messages of the ticker."""
@@ -43,10 +45,13 @@ MAX_CALL_SLEEP = 2.0
 """Longest nap, in seconds, that a call may ask for."""
 
 MAX_WATCHES = 50
-"""Inspector pages served at once. More are closed with 1013."""
+"""Inspector pages served at once by one worker. More are closed with 1013."""
 
 MAX_SUBJECTS = 4
 """Connections one inspector page may have inspected at once. More are answered with 403."""
+
+MAX_WISHES = 8
+"""Wishes that wait for one inspected connection, as when it doesn't read. More are refused."""
 
 MAX_INSPECTED = 65_536
 """Largest message, in bytes, on an inspected connection. More closes with 1009."""
@@ -62,3 +67,32 @@ PREVIEW = 96
 
 MAX_INFLATED = 1024 * 1024
 """Bytes that a compressed message may become before the inspector stops to inflate."""
+
+MAX_ROOM_NAME = 32
+"""Characters of a room's name. More, or others than letters and digits, close with 4400."""
+
+MAX_NAME = 24
+"""Characters of a visitor's name in the chat. More, or odd ones, close with 4400."""
+
+MAX_SAID = 2000
+"""Characters that a page may say at once in a room; more is refused. What a program says in the
+lobby over the tutorials' protocol is shown to pages up to here."""
+
+MAX_OCTETS_SAID = 65_536
+"""Largest message, in bytes, from a page in a room. More closes with 1009."""
+
+SAID_RATE = Rate(5, burst=20)
+"""Messages a second from a page in a room, and how many at once. More closes with 1008."""
+
+PLAIN_RATE = Rate(50, burst=500)
+"""The same for programs of the tutorials, which may be in more of a hurry."""
+
+MAX_ROOMS = 100
+"""Rooms with somebody in them, the lobby among them. One more is closed with 1013. A connection is
+in one room, so nobody is in more rooms than have connections of theirs."""
+
+MAX_MEMBERS = 500
+"""Visitors in one room, of all workers together. One more is closed with 1013."""
+
+LIST_PAUSE = 0.25
+"""Seconds between two lists of rooms that pages are sent, however many come and go."""

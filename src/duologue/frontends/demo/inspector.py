@@ -9,6 +9,18 @@ that it is about would have to report itself.
 The page may also ask, on the watch, for something to be sent on its subjects: ``{"do":"push"}``,
 ``"ping"``, ``"fragments"``, ``"lengths"``, ``"binary"`` or ``"close"``.
 
+Each of these connections may be served by another worker, so they meet in topics:
+
+=========================  =========================================================================
+topic                      what is published, or who is subscribed
+=========================  =========================================================================
+``watch/TOKEN``            the watch is subscribed: that it is there is all that this is for
+``watch/TOKEN/reports``    reports, for the worker that serves the watch
+``watch/TOKEN/subjects``   the subjects are subscribed, to be counted
+``watch/TOKEN/numbers``    each subject takes a position for its number
+``wishes``                 what pages ask for, for all workers
+=========================  =========================================================================
+
 Nobody sees another's connection: a token can't be guessed, and is forgotten with its watch. It must
 never hold a connection up: reports that the page doesn't take are counted and dropped.
 """
@@ -16,15 +28,20 @@ never hold a connection up: reports that the page doesn't take are counted and d
 from __future__ import annotations
 
 import asyncio
-import hmac
+import contextlib
+import json
+import re
 import secrets
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+from duologue.app.application import App
 from duologue.app.errors import HTTPError
 from duologue.app.guard import UpgradeRequest
 from duologue.asyncio.server import ServerConnection
-from duologue.exceptions import ConnectionClosed
+from duologue.exceptions import BackplaneError, ConnectionClosed
 from duologue.frames import Opcode
 from duologue.frontends.demo import bounds
 from duologue.frontends.demo.commands import BadCommand, encode, parse, text
@@ -33,17 +50,17 @@ from duologue.frontends.demo.sight import FrameReader, Sighting
 
 __all__ = ["InspectedConnection", "Inspector"]
 
+WISHES = "wishes"
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 _NAMES = {int(each): each.name.lower() for each in Opcode} | {0: "continuation"}
 
 
 class _Watch:
-    """One inspector page: its reports, and the connections that they are about."""
+    """One inspector page, and its reports."""
 
     def __init__(self) -> None:
         self.token = secrets.token_urlsafe(16)
-        self.subjects: set[_Subject] = set()
         self.reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue(bounds.MAX_REPORTS)
-        self.opened = 0
         self._lost = 0
 
     def report(self, report: dict[str, Any]) -> None:
@@ -61,23 +78,35 @@ class _Subject:
 
     connection: DemoConnection
 
-    def __init__(self, watch: _Watch) -> None:
-        self.number = 0
-        self._watch = watch
+    def __init__(self, app: App, token: str, number: int) -> None:
+        self.token = token
+        self._app = app
+        self._number = number
+        self._wishes: asyncio.Queue[str] = asyncio.Queue(bounds.MAX_WISHES)
         self._began = time.monotonic()
         self._frames = 0
         self._readers = {"received": FrameReader(), "sent": FrameReader()}
 
     def _report(self, **report: Any) -> None:
         after = round(time.monotonic() - self._began, 4)
-        self._watch.report({"connection": self.number, "after": after, **report})
+        told = encode({"connection": self._number, "after": after, **report})
+        self._app.publish(_reports(self.token), told)
+
+    def wish(self, what: str) -> None:
+        try:
+            self._wishes.put_nowait(what)
+        except asyncio.QueueFull:
+            most = f"{bounds.MAX_WISHES} wishes wait for this connection, which is the most"
+            self._report(error=most)
+
+    async def grant(self) -> None:
+        """Do what was asked for, in order."""
+        while True:
+            await _WISHES[await self._wishes.get()](self.connection)
 
     # -- the tap
 
     def heads(self, request: bytes, response: bytes) -> None:
-        self._watch.opened += 1
-        self._watch.subjects.add(self)
-        self.number = self._watch.opened
         self._report(
             request=request.decode("iso-8859-1"),
             response=response.decode("iso-8859-1"),
@@ -103,7 +132,6 @@ class _Subject:
                 return
 
     def ended(self) -> None:
-        self._watch.subjects.discard(self)
         self._report(ended=True)
 
 
@@ -123,10 +151,31 @@ class InspectedConnection(DemoConnection):
 
 
 class Inspector:
-    """The service behind the inspector's page."""
+    """The service behind the inspector's page.
 
-    def __init__(self) -> None:
-        self._watches: dict[str, _Watch] = {}
+    Args:
+        app: Whose topics it uses; it has to enter :meth:`running`.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._watches = 0
+        self._subjects: set[_Subject] = set()
+        self._arriving: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Hears what pages of any worker ask for, while this lasts."""
+        subscription = self._app.subscribe(WISHES, lambda _, told: self._wished(**json.loads(told)))
+        try:
+            yield
+        finally:
+            subscription.close()
+
+    def _wished(self, token: str, what: str) -> None:
+        for subject in self._subjects:
+            if subject.token == token:
+                subject.wish(what)
 
     # -- the watch
 
@@ -137,22 +186,38 @@ class Inspector:
             websocket: The connection for the reports.
         """
         websocket.max_message_size = bounds.MAX_COMMAND
-        if len(self._watches) >= bounds.MAX_WATCHES:
+        if self._watches >= bounds.MAX_WATCHES:
             await websocket.close(1013, f"{bounds.MAX_WATCHES} inspectors are open, the most")
             return
         watch = _Watch()
-        self._watches[watch.token] = watch
-        watch.report({"token": watch.token, "frames": bounds.MAX_FRAMES, "shown": bounds.PREVIEW})
+        self._watches += 1
+        subscription = self._app.subscribe(
+            _reports(watch.token), lambda _, told: watch.report(json.loads(told))
+        )
         reporting = asyncio.create_task(_pass_on(watch, websocket))
         try:
+            websocket.subscribe(_watch(watch.token))
+            about = {"frames": bounds.MAX_FRAMES, "shown": bounds.PREVIEW}
+            watch.report({"token": watch.token, **about})
             async for message in websocket:
-                await _obey(watch, message)
+                self._obey(watch, message)
         except ConnectionClosed:
             pass
         finally:
-            del self._watches[watch.token]
+            self._watches -= 1
+            subscription.close()
             reporting.cancel()
             await asyncio.gather(reporting, return_exceptions=True)
+
+    def _obey(self, watch: _Watch, message: str | bytes) -> None:
+        try:
+            wish = text(parse(message), "do")
+            if wish not in _WISHES:
+                raise BadCommand(f"do must be one of {', '.join(_WISHES)}")
+        except BadCommand as error:
+            watch.report({"error": str(error)})
+        else:
+            self._app.publish(WISHES, encode({"token": watch.token, "what": wish}))
 
     # -- the subjects
 
@@ -165,17 +230,36 @@ class Inspector:
         Raises:
             HTTPError: If it must not open.
         """
-        given = request.query_params.get("token", "").encode()
-        watch = None
-        for token, each in self._watches.items():
-            if hmac.compare_digest(token.encode(), given):
-                watch = each
-        if watch is None:
+        token = request.query_params.get("token", "")
+        with self._counting(token):
+            try:
+                await self._check(token)
+                number = await self._app.publish(f"{_watch(token)}/numbers", "")
+            except BackplaneError as error:
+                raise HTTPError(503, "The workers can't reach each other.") from error
+            subject = _Subject(self._app, token, number)
+            websocket = await request.accept(user_data=subject)
+            with contextlib.suppress(ConnectionClosed):
+                websocket.subscribe(_subjects(token))
+
+    @contextlib.contextmanager
+    def _counting(self, token: str) -> Iterator[None]:
+        """Count a subject that isn't open yet; those of other workers are missed meanwhile."""
+        self._arriving[token] += 1
+        try:
+            yield
+        finally:
+            self._arriving[token] -= 1
+            if not self._arriving[token]:
+                del self._arriving[token]
+
+    async def _check(self, token: str) -> None:
+        if not _TOKEN.fullmatch(token) or not await self._app.subscribers(_watch(token)):
             raise HTTPError(403, "There is no such inspector: open /inspector in a browser.")
-        if len(watch.subjects) >= bounds.MAX_SUBJECTS:
+        there = await self._app.subscribers(_subjects(token))
+        if there + self._arriving[token] > bounds.MAX_SUBJECTS:
             most = f"{bounds.MAX_SUBJECTS} connections are inspected already, the most at once."
             raise HTTPError(403, most)
-        await request.accept(user_data=_Subject(watch))
 
     async def subject(self, websocket: ServerConnection) -> None:
         """Echoes on an inspected connection until it ends.
@@ -184,30 +268,35 @@ class Inspector:
             websocket: The connection.
         """
         websocket.max_message_size = bounds.MAX_INSPECTED
+        subject: _Subject = websocket.user_data
+        self._subjects.add(subject)
+        granting = asyncio.create_task(subject.grant())
         try:
             async for message in websocket:
                 await websocket.send(message)
         except ConnectionClosed:
             pass
+        finally:
+            self._subjects.discard(subject)
+            granting.cancel()
+            await asyncio.gather(granting, return_exceptions=True)
+
+
+def _watch(token: str) -> str:
+    return f"watch/{token}"
+
+
+def _reports(token: str) -> str:
+    return f"watch/{token}/reports"
+
+
+def _subjects(token: str) -> str:
+    return f"watch/{token}/subjects"
 
 
 async def _pass_on(watch: _Watch, websocket: ServerConnection) -> None:
     while True:
         await websocket.send(encode(await watch.reports.get()))
-
-
-async def _obey(watch: _Watch, message: str | bytes) -> None:
-    try:
-        wish = text(parse(message), "do")
-        if wish not in _WISHES:
-            raise BadCommand(f"do must be one of {', '.join(_WISHES)}")
-        for subject in list(watch.subjects):
-            try:
-                await _WISHES[wish](subject.connection)
-            except ConnectionClosed:
-                pass  # by the page, a moment ago
-    except BadCommand as error:
-        watch.report({"error": str(error)})
 
 
 async def _push(connection: ServerConnection) -> None:

@@ -14,16 +14,21 @@ can guess. Then the page sends commands:
     How the connection of this name ended, seen from here.
 
 Answers are objects with the key ``refused``, ``error`` or ``ending``. It must never remember
-messages: what is kept of a connection is its ending.
+messages: what is kept of a connection is its ending, by every worker, since the page that asks may
+be connected to another one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import secrets
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import Any
 
+from duologue.app.application import App
 from duologue.asyncio.server import ServerConnection
 from duologue.exceptions import ConnectionClosed, ProtocolError
 from duologue.frames import Close
@@ -35,17 +40,32 @@ __all__ = ["Lab"]
 
 Ending = dict[str, Any]
 
+ENDED = "lab/ended"
+"""The topic of how connections have ended, for all workers."""
+
 
 class Lab:
     """The service behind the lab's pages.
 
     Args:
+        app: Whose topics it uses; it has to enter :meth:`running`.
         patience: Seconds to wait for an ending that hasn't happened yet.
     """
 
-    def __init__(self, patience: float = ENDING_PATIENCE) -> None:
+    def __init__(self, app: App, patience: float = ENDING_PATIENCE) -> None:
+        self._app = app
         self._patience = patience
-        self._endings: OrderedDict[str, asyncio.Future[Ending]] = OrderedDict()
+        self._endings: OrderedDict[str, Ending] = OrderedDict()
+        self._news = asyncio.Event()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Hears how connections to any worker end, while this lasts."""
+        subscription = self._app.subscribe(ENDED, lambda _, told: self._remember(json.loads(told)))
+        try:
+            yield
+        finally:
+            subscription.close()
 
     async def handler(self, websocket: DemoConnection) -> None:
         """Serves one connection until it ends.
@@ -55,7 +75,6 @@ class Lab:
         """
         websocket.max_message_size = MAX_COMMAND
         visit = secrets.token_urlsafe(12)
-        ending = self._remember(visit)
         try:
             await websocket.send(encode({"visit": visit}))
             async for message in websocket:
@@ -67,16 +86,14 @@ class Lab:
             pass
         finally:
             await websocket.wait_closed()
-            if not ending.done():
-                ending.set_result(_describe(websocket))
+            self._app.publish(ENDED, encode({"visit": visit, "ending": _describe(websocket)}))
 
-    def _remember(self, visit: str) -> asyncio.Future[Ending]:
-        ending: asyncio.Future[Ending] = asyncio.get_running_loop().create_future()
-        self._endings[visit] = ending
+    def _remember(self, told: dict[str, Any]) -> None:
+        self._endings[told["visit"]] = told["ending"]
         if len(self._endings) > MAX_ENDINGS:
-            _, forgotten = self._endings.popitem(last=False)
-            forgotten.cancel()
-        return ending
+            self._endings.popitem(last=False)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     async def _obey(self, websocket: DemoConnection, command: dict[str, Any]) -> None:
         match command.get("do"):
@@ -106,12 +123,12 @@ class Lab:
             await websocket.send(encode({"refused": str(error)}))
 
     async def _ending(self, visit: str) -> Ending | None:
-        ending = self._endings.get(visit)
-        if ending is None:
-            return None
-        # Several may ask, and the visitor's page may be a moment ahead of us.
-        await asyncio.wait([ending], timeout=self._patience)
-        return ending.result() if ending.done() and not ending.cancelled() else None
+        # The visitor's page may be ahead of us, and of the worker that it was connected to.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience):
+                while visit not in self._endings:
+                    await self._news.wait()
+        return self._endings.get(visit)
 
 
 def _describe(websocket: ServerConnection) -> Ending:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from duologue.app.application import App
 from duologue.asyncio.client import connect
 from duologue.exceptions import ConnectionClosed, InvalidStatus
 from duologue.frontends import demo
@@ -228,3 +229,47 @@ async def test_inspected_messages_are_bounded(place):
             await subject.send(bytes(bounds.MAX_INSPECTED + 1))
             await subject.wait_closed()
             assert subject.close_code == 1009
+
+
+async def test_watch_and_subject_may_be_at_different_workers(two_workers):
+    async with two_workers() as (one, two):
+        async with one.connect("/inspect") as watch:
+            token = json.loads(await watch.recv())["token"]
+            url = f"/inspected?token={token}"
+            async with two.connect(url, compression=None) as there, one.connect(url) as here:
+                heads = [json.loads(await watch.recv()) for _ in range(2)]
+                assert sorted(each["connection"] for each in heads) == [1, 2]
+                await watch.send('{"do":"push"}')
+                for subject in (there, here):
+                    assert await subject.recv() == "Nobody has asked: the server speaks."
+                for _ in range(2):
+                    assert json.loads(await watch.recv())["frame"]["way"] == "sent"
+                await there.send("Hello")
+                assert json.loads(await watch.recv())["frame"]["text"] == "Hello"
+                assert await there.recv() == "Hello"
+
+
+async def test_connections_at_other_workers_are_bounded_too(two_workers):
+    async with two_workers() as (one, two):
+        async with one.connect("/inspect") as watch, contextlib.AsyncExitStack() as subjects:
+            token = json.loads(await watch.recv())["token"]
+            url = f"/inspected?token={token}"
+            for number in range(bounds.MAX_SUBJECTS):
+                await subjects.enter_async_context((one, two)[number % 2].connect(url))
+            for worker in (one, two):
+                with pytest.raises(InvalidStatus) as caught:
+                    await worker.connect(url)
+                assert caught.value.response.status_code == 403
+
+
+async def test_wishes_that_wait_are_bounded(monkeypatch):
+    from duologue.frontends.demo.inspector import _Subject
+
+    monkeypatch.setattr(bounds, "MAX_WISHES", 2)
+    app = App()
+    reports = []
+    app.subscribe("watch/token/reports", lambda _, told: reports.append(json.loads(told)))
+    subject = _Subject(app, "token", 1)
+    for _ in range(3):
+        subject.wish("ping")
+    assert [report["error"][:9] for report in reports] == ["2 wishes "]

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 
 import pytest
 
+from duologue.app.application import App
 from duologue.asyncio.client import connect
 from duologue.frontends import demo
 from duologue.frontends.demo.bounds import MAX_COMMAND, MAX_ENDINGS
-from duologue.frontends.demo.lab import Lab
+from duologue.frontends.demo.commands import encode
+from duologue.frontends.demo.lab import ENDED, Lab
 
 SENDABLE = [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 4000]
 UNSENDABLE = [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535]
@@ -92,23 +95,45 @@ async def test_tells_what_it_saw_of_a_close(place):
         close = {"code": 4001, "reason": "Closing normally!"}
         assert seen["received"] == seen["sent"] == close
         assert seen["why"].startswith("the peer closed the connection")
-        assert await ending(place, server, "somebody else's") is None
 
 
 async def test_an_ending_that_has_not_happened_is_waited_for_and_not_for_ever():
-    lab = Lab(patience=0.01)
-    lab._remember("open")
-    assert await lab._ending("open") is None
+    app = App()
+    lab = Lab(app)
+    with lab.running():
+        asked = asyncio.create_task(lab._ending("open"))
+        await asyncio.sleep(0)
+        app.publish(ENDED, encode({"visit": "another", "ending": {}}))
+        await asyncio.sleep(0)
+        assert not asked.done()
+        app.publish(ENDED, encode({"visit": "open", "ending": {"code": 1000}}))
+        assert await asked == {"code": 1000}
+    assert await Lab(app, patience=0.01)._ending("open") is None
 
 
 async def test_endings_are_forgotten_in_the_end():
-    lab = Lab(patience=0.01)
-    first = lab._remember("first")
-    for number in range(MAX_ENDINGS):
-        lab._remember(f"{number}")
-    assert len(lab._endings) == MAX_ENDINGS
-    assert first.cancelled()
-    assert await lab._ending("first") is None
+    app = App()
+    lab = Lab(app, patience=0.01)
+    with lab.running():
+        for number in range(MAX_ENDINGS + 1):
+            app.publish(ENDED, encode({"visit": f"{number}", "ending": {}}))
+        assert len(lab._endings) == MAX_ENDINGS
+        assert await lab._ending("0") is None
+        assert await lab._ending("1") == {}
+    app.publish(ENDED, encode({"visit": "later", "ending": {}}))
+    assert await lab._ending("later") is None
+
+
+async def test_another_worker_knows_how_a_connection_ended(two_workers):
+    async with two_workers() as (one, two):
+        async with one.connect("/lab") as websocket:
+            visit = json.loads(await websocket.recv())["visit"]
+            await websocket.close(4001, "bye")
+        async with two.connect("/lab") as websocket:
+            await websocket.recv()
+            await websocket.send(encode({"do": "ending", "visit": visit}))
+            seen = json.loads(await websocket.recv())["ending"]
+            assert seen["received"] == {"code": 4001, "reason": "bye"}
 
 
 async def test_nonsense_is_answered(place):

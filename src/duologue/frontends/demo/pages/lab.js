@@ -156,6 +156,10 @@ import {
     say(log, `readyState is ${STATES[socket.readyState]} at once`);
     say(log, `the page gets: ${describe(await ended(socket))}`);
     const seen = await howItEnded(visit);
+    if (seen === null) {
+      say(log, "nobody can tell what the server saw: its worker has gone");
+      return;
+    }
     say(log, `the server received: ${frame(seen.received)}`);
     say(log, `the server sent back: ${frame(seen.sent)}`);
   });

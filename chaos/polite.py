@@ -12,18 +12,20 @@ import duologue
 class Tally:
     """What all polite peers have seen so far.
 
+    Args:
+        wrong: where complaints go, one line each.
+
     Attributes:
         messages: answers that were right.
         octets: of their payloads.
         conversations: that were opened, and closed as they should be.
-        wrong: what went wrong, one line each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wrong: list[str]) -> None:
         self.messages = 0
         self.octets = 0
         self.conversations = 0
-        self.wrong: list[str] = []
+        self.wrong = wrong
 
 
 def some_message(chance: random.Random) -> str | bytes:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-COPIED = ("src", "tests", "fuzz", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+COPIED = ("src", "tests", "chaos", "fuzz", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 def copy_tree(copy: Path) -> None:

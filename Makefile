@@ -16,8 +16,9 @@ AGAIN := --reruns 1 -raR
 LIMIT := $(if $(shell command -v timeout),timeout --foreground --signal INT --kill-after 60 35m)
 
 .PHONY: help setup build format lint types check test conformance bench bench-quick chaos fuzz asan docs demo clean wpt
-.PHONY: bench-install bench-clients bench-growth bench-many bench-agreement bench-counts
-.PHONY: bench-publish bench-profile
+# What of `make bench` can be had alone.
+PARTS := clients hosts routing topics programs handlers growth many agreement counts publish
+.PHONY: bench-install bench-profile $(addprefix bench-,$(PARTS))
 .DEFAULT_GOAL := help
 
 help:
@@ -31,10 +32,11 @@ help:
 	@echo 'conformance  all 517 cases of the Autobahn Testsuite, as server and as client, and the two'
 	@echo '             front-ends with what they are expected to do otherwise'
 	@echo 'wpt          web-platform-tests for WebSocket, from WPT=directory or cloned'
-	@echo 'bench        measure everything against peers and publish it; about two and a half hours,'
+	@echo 'bench        measure everything against peers and publish it; about three hours,'
 	@echo '             or BUDGET=28 for the servers in that many minutes'
 	@echo 'bench-quick  few scenarios, peers and rounds, in under three minutes'
-	@echo 'bench-clients bench-growth bench-many bench-agreement bench-counts'
+	@echo 'bench-clients bench-hosts bench-routing bench-topics bench-programs bench-handlers'
+	@echo 'bench-growth bench-many bench-agreement bench-counts'
 	@echo '             one part of it; bench-publish makes the page, bench-profile explains misses'
 	@echo 'chaos        200 converse among hostile peers for SOAK_SECONDS, by default ten minutes;'
 	@echo '             then as long workers are killed, stopped and renewed among storms of clients;'
@@ -113,6 +115,11 @@ bench-install: setup build
 bench: bench-install
 	$(BENCH)/run.py $(if $(BUDGET),--budget $(BUDGET))
 	$(BENCH)/clients.py $(if $(BUDGET),--seconds 0.3)
+	$(BENCH)/hosts.py $(if $(BUDGET),--seconds 0.4)
+	$(BENCH)/routing.py
+	$(BENCH)/topics.py
+	$(BENCH)/programs.py
+	$(BENCH)/handlers.py
 	$(BENCH)/growth.py $(if $(BUDGET),--seconds 0.3)
 	$(BENCH)/many.py
 	-$(BENCH)/agreement.py
@@ -122,7 +129,7 @@ bench: bench-install
 bench-quick: bench-install
 	$(BENCH)/run.py --quick
 
-bench-clients bench-growth bench-many bench-agreement bench-counts bench-publish: bench-%: bench-install
+$(addprefix bench-,$(PARTS)): bench-%: bench-install
 	$(BENCH)/$*.py
 
 bench-profile: bench-install

@@ -17,12 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import parts
-from intervals import estimate, ratio
 from measure import GENERATOR_CORE, SERVER_CORE, Failed, free_port, pinned
-from parts import Rounds
 from peers import environment
 from places import BIN, CLIENTS, PYTHON
-from report import cell, column, cpu_ratio, introduction, machine, pairs, with_interval
+from report import introduction, machine, versus_table
 
 MODES = ("ping-pong", "pipelined", "feed")
 BEST_PEER = "picows (uvloop)"
@@ -60,29 +58,12 @@ def measure(words: list[str], mode: str, port: int, seconds: float) -> dict[str,
     return figures
 
 
-def table(mode: str, rows: Mapping[str, Rounds]) -> str:
-    """Return the mode's table; best first."""
-    heads = ["client", "messages/s", f"ratio to {BEST_PEER}", "µs CPU/message", "CPU ratio"]
-    lines = [f"### Client, {mode}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    best = rows.get(BEST_PEER, [])
-    medians = {name: estimate(column(rounds, "per_second")) for name, rounds in rows.items()}
-    for name in sorted(rows, key=lambda name: -medians[name].value):
-        ours, theirs = pairs(rows[name], best)
-        speeds = [column(one, "per_second") for one in (ours, theirs)]
-        cells = [
-            with_interval(medians[name]),
-            cell(ratio(*speeds) if ours else None),
-            with_interval(estimate(column(rows[name], "cpu_us"))),
-            cell(cpu_ratio(ours, theirs) if ours else None),
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
 def page(part: Mapping[str, Any]) -> str:
     """Return the tables of a run."""
     results = parts.unpack(part["results"])
-    tables = [table(mode, rows) for mode, rows in results.items() if rows]
+    tables = [
+        versus_table(f"Client, {mode}", rows, BEST_PEER) for mode, rows in results.items() if rows
+    ]
     return "\n".join([*tables, *(f"- left out: {note}" for note in part["notes"])])
 
 

@@ -1,121 +1,128 @@
 """``duologue serve DIR`` beside ``pywebsocket3``: what a message through a handler costs.
 
-One client program, interleaved runs, and the server's processor time as the system counts it::
+    python bench/handlers.py --rounds 15
 
-    python bench/handlers.py --messages 20000 --rounds 3
+100 clients have one text of 32 octets in flight each, and a blocking handler sends it back. In
+``echo`` the server has all cores, as a server with threads has where it is used, and the generator
+sleeps until there is something to read: whatever runs, runs where the system puts it. In ``core``
+the server has one core and the generator spins on another, as elsewhere in the bench; a GIL whose
+owners are all on one core costs less.
 
-All connections have one message in flight. ``threads`` is the least that a thread for each
-connection can cost with this Python: a loop of ``recv`` and ``sendall`` that knows no frames.
+The threads are what that costs at the least: a loop of ``recv`` and ``send`` for each connection,
+with an interpreter and without.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib.util
-import os
-import selectors
-import socket
-import statistics
+import random
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-EXAMPLES = str(Path(__file__).parents[1] / "examples" / "pywebsocket")
-THREADS = """
-import socket, sys, threading
+import parts
+from measure import Failed, Running, measure
+from peers import Server, Variant
+from places import BIN, PYTHON, ROOT, SERVERS
+from report import introduction, machine, versus_table
+from scenarios import Scenario
 
-def talk(sock):
-    sock.recv(4096)
-    sock.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\n\\r\\n")
-    while octets := sock.recv(4096):
-        sock.sendall(b"\\x81\\x20" + octets[6:])
-
-listener = socket.create_server(("127.0.0.1", int(sys.argv[1][2:])), backlog=1000)
-while True:
-    threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
-"""
-HANDLERS = ("-H", "127.0.0.1", "-w", EXAMPLES, "-d", EXAMPLES, "-q", "1000")
-SERVERS = {
-    "pywebsocket3": ("-m", "pywebsocket3.standalone", *HANDLERS),
-    "duologue": ("-m", "duologue.frontends.pywebsocket.standalone", *HANDLERS),
-    "threads": ("-c", THREADS),
+PYWEBSOCKET = "pywebsocket3"
+EXAMPLES = str(ROOT / "examples" / "pywebsocket")
+ECHO = ("echo", "--path", "/echo", "--text", "--connections", "100")
+SCENARIOS = {
+    "echo": Scenario("echo", "A handler's echo, 100 connections, all cores", (*ECHO, "--wait")),
+    "core": Scenario("core", "A handler's echo, 100 connections, one core", ECHO),
 }
-REQUEST = (
-    b"GET /echo HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-)
-MESSAGE = b"\x81\xa0abcd" + b"x" * 32
 
 
-@contextlib.contextmanager
-def running(server: str) -> Iterator[tuple[int, int]]:
-    """Run a server; give its process and port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", *SERVERS[server], f"-p{port}"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.05)
-        yield process.pid, port
-    finally:
-        process.kill()
-        process.wait()
+def _standalone(module: str, variant: Variant) -> list[str]:
+    options = ["-H", "127.0.0.1", "-w", EXAMPLES, "-d", EXAMPLES, "-q", "1000"]
+    return [str(PYTHON), "-W", "ignore", "-m", module, *options, "-p", str(variant.port)]
 
 
-def processor_time(pid: int) -> float:
-    """Seconds of processor time of a process."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def servers() -> dict[str, Server]:
+    """Return the rows by name."""
+    ours, theirs = "duologue.frontends.pywebsocket.standalone", "pywebsocket3.standalone"
+    python = [str(PYTHON), str(SERVERS / "threads_server.py"), "--port"]
+    c = [str(BIN / "threads"), "--port"]
+    return {
+        "duologue": Server("duologue", lambda variant: _standalone(ours, variant), "", ours=True),
+        PYWEBSOCKET: Server(
+            PYWEBSOCKET, lambda variant: _standalone(theirs, variant), "", (PYWEBSOCKET,)
+        ),
+        "threads (Python)": Server(
+            "threads (Python)", lambda variant: [*python, str(variant.port)], ""
+        ),
+        "threads (C)": Server(
+            "threads (C)", lambda variant: [*c, str(variant.port)], "", needs=c[0]
+        ),
+    }
 
 
-def opened(port: int) -> socket.socket:
-    """Return a connection whose handshake is done."""
-    sock = socket.create_connection(("127.0.0.1", port))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(REQUEST)
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += sock.recv(4096)
-    return sock
+class Anywhere(Running):
+    """A server that the system puts where it wants, as it does the generator."""
+
+    cores = (None, None)
 
 
-def measure(server: str, connections: int, messages: int) -> float:
-    """Return the server's microseconds for a message."""
-    with running(server) as (pid, port), selectors.DefaultSelector() as selector:
-        for _ in range(connections):
-            selector.register(opened(port), selectors.EVENT_READ)
-        for key in selector.get_map().values():
-            key.fileobj.send(MESSAGE)
-        before, count = processor_time(pid), 0
-        while count < messages:
-            for key, _ in selector.select():
-                key.fileobj.recv(4096)
-                key.fileobj.send(MESSAGE)
-                count += 1
-        cost = (processor_time(pid) - before) / count * 1e6
-        for key in list(selector.get_map().values()):
-            key.fileobj.close()
-        return cost
+def kind(scenario: Scenario) -> type[Running]:
+    """Return how servers of a scenario are run."""
+    return Anywhere if scenario.key == "echo" else Running
+
+
+def run(server: Server, scenario: Scenario, seconds: float) -> dict[str, Any]:
+    """Measure one row once; raise Failed when something goes wrong."""
+    with kind(scenario)(server, scenario) as running:
+        running.wait_until_listening()
+        return measure(running, scenario, seconds)
+
+
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run."""
+    tables = [
+        versus_table(SCENARIOS[key].title, rows, PYWEBSOCKET)
+        for key, rows in parts.unpack(part["results"]).items()
+    ]
+    return "\n".join([*tables, *(f"- left out: {note}" for note in part["notes"])])
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--part", default="handlers", help="file in .cache/bench/parts")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run; return the exit status."""
+    arguments = parse_arguments()
+    part: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds, "notes": []}
+    known = servers()
+    missing = {name: server.missing() for name, server in known.items()}
+    part["notes"] += [f"{name}: {why}" for name, why in missing.items() if why]
+    names = [name for name, why in missing.items() if not why]
+    results: parts.Results = {key: {name: [] for name in names} for key in arguments.scenarios}
+    for number in range(arguments.rounds):
+        for key, rows in results.items():
+            for name in random.sample(list(rows), len(rows)):
+                try:
+                    found = run(known[name], SCENARIOS[key], arguments.seconds)
+                except (Failed, subprocess.TimeoutExpired) as error:
+                    part["notes"].append(f"{key}: {name}: {error}")
+                    del rows[name]
+                else:
+                    rows[name].append({"round": number, **found})
+        part["results"] = parts.pack(results)
+        parts.save(arguments.part, part)
+        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+    print("# Handlers\n", introduction(part), page(part), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--connections", type=int, default=100)
-    parser.add_argument("--messages", type=int, default=20_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    found: dict[str, list[float]] = {server: [] for server in SERVERS}
-    if importlib.util.find_spec("pywebsocket3") is None:
-        del found["pywebsocket3"]
-    for _ in range(arguments.rounds):
-        for server, costs in found.items():
-            costs.append(measure(server, arguments.connections, arguments.messages))
-    for server, costs in found.items():
-        print(f"{server:12} {statistics.median(costs):8.1f} µs of the server's each message")
+    sys.exit(main())

@@ -3,9 +3,9 @@
 WebSocket echo is measured in messages a second. Plain HTTP, a "hello", is measured in the server's
 processor time a request, since its client, in Python, is slower than some of the servers.
 
-``python bench/asgi.py``; results go to ``.cache/bench/parts/asgi.json``. Rounds are interleaved as
-in ``run.py``. Beside messages a second stands the server's processor time for one, which says more
-on a machine that has other work. Ratios are to the best of uvicorn's own protocols.
+``python bench/hosts.py``; results go to ``.cache/bench/parts/hosts.json``. Rounds are interleaved
+as in ``run.py``. Beside messages a second stands the server's processor time for one, which says
+more on a machine that has other work. Ratios are to the best of uvicorn's own protocols.
 """
 
 from __future__ import annotations
@@ -13,18 +13,24 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
+import random
 import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import parts
-from measure import GENERATOR_CORE, Failed, Running, measure, pinned
+from intervals import estimate
+from measure import GENERATOR_CORE, Running, measure, pinned
 from peers import Server, Variant
 from places import CLIENTS, PYTHON
 from places import SERVERS as FOLDER
-from scenarios import CPU, RATE, Scenario
+from report import column, introduction, machine, versus_table
+from scenarios import CPU, Scenario
 
+#: What plain HTTP is compared with.
+OTHER = "uvicorn none"
 APPLICATION = "fastapi_application:app"
 OWN = ("websockets", "websockets-sansio", "wsproto")
 OURS = "duologue.asgi.uvicorn:Protocol"
@@ -73,22 +79,10 @@ def _granian() -> Server:
 
 
 ROWS = (*map(_uvicorn, (*OWN, OURS)), _host("duologue"), _host("uvloop"))
-HELLO = (_uvicorn("none"), _granian(), _host("duologue"), _host("uvloop"))
-
-
-def round_of(
-    scenario: Scenario, running: list[Running], seconds: float
-) -> dict[str, dict[str, float]]:
-    """Measure every server once."""
-    found = {}
-    for each in running:
-        each.thaw()
-        try:
-            found[each.server.name] = measure(each, scenario, seconds)
-        except Failed as failure:
-            print(f"{each.server.name}: {failure}")
-        each.freeze()
-    return found
+HELLO = Scenario("hello", "hello over plain HTTP, 32 connections", ())
+SERVERS = dict.fromkeys(SCENARIOS, ROWS) | {
+    HELLO: (_uvicorn("none"), _granian(), _host("duologue"), _host("uvloop"))
+}
 
 
 def processor_seconds(running: Running) -> float:
@@ -100,66 +94,54 @@ def processor_seconds(running: Running) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def hello(seconds: float, rounds: int) -> dict[str, list[float]]:
-    """Measure microseconds of processor time for a plain HTTP request."""
-    found: dict[str, list[float]] = {server.name: [] for server in HELLO}
-    with ExitStack() as stack:
-        running = [stack.enter_context(Running(server, SCENARIOS[0])) for server in HELLO]
-        for each in running:
-            each.wait_until_listening()
-            each.freeze()
-        for _ in range(rounds):
-            for each in running:
-                each.thaw()
-                before = processor_seconds(each)
-                words = [str(PYTHON), str(CLIENTS / "hello_client.py"), "--port", str(each.port)]
-                words = pinned(GENERATOR_CORE, [*words, "--duration", str(seconds)])
-                done = subprocess.run(words, capture_output=True, text=True, check=True)
-                answers = json.loads(done.stdout)["answers"]
-                found[each.server.name].append((processor_seconds(each) - before) / answers * 1e6)
-                each.freeze()
-    return found
+def hello(running: Running, scenario: Scenario, seconds: float) -> dict[str, float]:
+    """Measure the processor time of a plain HTTP request."""
+    before = processor_seconds(running)
+    words = [str(PYTHON), str(CLIENTS / "hello_client.py"), "--port", str(running.port)]
+    words = pinned(GENERATOR_CORE, [*words, "--duration", str(seconds)])
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    answers = json.loads(done.stdout)["answers"]
+    return {CPU: (processor_seconds(running) - before) / answers * 1e6}
 
 
-def show(title: str, table: dict[str, list[float]], *, more: bool) -> None:
-    """Print medians, and their ratios to the best of uvicorn's own: above 1 is better."""
-    medians = {name: statistics.median(found) for name, found in table.items() if found}
-    own = [medians[name] for name in (f"uvicorn {each}" for each in OWN) if name in medians]
-    best = (max if more else min)(own, default=float("nan"))
-    print(title)
-    for name, figure in medians.items():
-        ratio = figure / best if more else best / figure
-        print(f"  {name:32} {figure:10.1f}  {ratio:5.2f}")
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run; ratios are to the best of uvicorn's own protocols."""
+    results = parts.unpack(part["results"])
+    tables = []
+    for scenario in SERVERS:
+        rows = results[scenario.key]
+        own = [name for name in map("uvicorn {}".format, OWN) if rows.get(name)]
+        best = min(own, key=lambda name: estimate(column(rows[name], CPU)).value, default=OTHER)
+        unit = "request" if scenario is HELLO else "message"
+        tables.append(versus_table(f"FastAPI, {scenario.title}", rows, best, unit))
+    return "\n".join(tables)
 
 
 def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=1.0)
     arguments = parser.parse_args()
-    results: dict[str, dict[str, list[float]]] = {}
-    for scenario in SCENARIOS:
+    part: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds, "notes": []}
+    results: parts.Results = {}
+    for scenario, servers in SERVERS.items():
+        take = hello if scenario is HELLO else measure
+        found = results[scenario.key] = {server.name: [] for server in servers}
         with ExitStack() as stack:
-            running = [stack.enter_context(Running(server, scenario)) for server in ROWS]
+            running = [stack.enter_context(Running(server, scenario)) for server in servers]
             for each in running:
                 each.wait_until_listening()
                 each.freeze()
-            rounds = [
-                round_of(scenario, running, arguments.seconds) for _ in range(arguments.rounds)
-            ]
-        for figure in (RATE, CPU):
-            table = {
-                server.name: [one[server.name][figure] for one in rounds if server.name in one]
-                for server in ROWS
-            }
-            results[f"{scenario.key} {figure}"] = table
-            show(f"{scenario.title} ({figure})", table, more=figure == RATE)
-    table = results["hello"] = hello(arguments.seconds, arguments.rounds)
-    print("hello over plain HTTP, 32 connections")
-    for name, times in table.items():
-        print(f"  {name:32} {statistics.median(times):10.1f} µs of processor time a request")
-    parts.save("asgi", results)
+            for number in range(arguments.rounds):
+                for each in random.sample(running, len(running)):
+                    each.thaw()
+                    figures = take(each, scenario, arguments.seconds)
+                    each.freeze()
+                    found[each.server.name].append({"round": number, **figures})
+        part["results"] = parts.pack(results)
+        parts.save("hosts", part)
+    print("# Hosts\n", introduction(part), page(part), sep="\n")
 
 
 if __name__ == "__main__":

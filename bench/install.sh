@@ -21,7 +21,7 @@ if [ ! "$cache/venv/.installed" -nt requirements.txt ]; then
 fi
 
 if ! command -v npm >/dev/null 2>&1; then
-    echo "left out: npm is missing, and with it bun, deno and ws"
+    echo "left out: npm is missing, and with it bun, deno, ws and Socket.IO"
 elif [ ! "$cache/node/.installed" -nt package.json ]; then
     cp package.json "$cache/node/"
     (cd "$cache/node" && npm install --no-audit --no-fund --loglevel=error </dev/null)

@@ -27,10 +27,10 @@ class Failed(Exception):
     """A measurement that says nothing: the server or the generator failed."""
 
 
-def pinned(core: int, command: list[str]) -> list[str]:
-    """Return the command bound to a core, where there are two to choose from."""
+def pinned(core: int | None, command: list[str]) -> list[str]:
+    """Return the command bound to a core, if there is one and there are two to choose from."""
     cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
+    if core is None or len(cores) < 2:
         return command
     return ["taskset", "-c", str(cores[core]), *command]
 
@@ -70,6 +70,9 @@ class Running:
     It is stopped with SIGSTOP while others are measured, so that no timer of it takes their time.
     """
 
+    #: The cores of the server and of the generator; None for any.
+    cores: tuple[int | None, int | None] = (SERVER_CORE, GENERATOR_CORE)
+
     def __init__(self, server: Server, scenario: Scenario) -> None:
         self.server = server
         self.port = free_port()
@@ -77,7 +80,7 @@ class Running:
         command = server.command(Variant(self.port, scenario.deflate, tls))
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by stop()
         self.process = subprocess.Popen(
-            pinned(SERVER_CORE, command),
+            pinned(self.cores[0], command),
             env=environment() | server.variables,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -156,7 +159,7 @@ def _generator(running: Running, arguments: list[str]) -> subprocess.Popen[str]:
     for pid in running.pids():
         command += ["--pid", str(pid)]
     return subprocess.Popen(
-        pinned(GENERATOR_CORE, command),
+        pinned(running.cores[1], command),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

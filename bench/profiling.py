@@ -2,6 +2,7 @@
 
     python bench/profiling.py c "duologue callback (duologue)" --versus "raw epoll (C)"
     python bench/profiling.py pipelined "duologue (duologue)"      # a client
+    python bench/profiling.py topics-1000 duologue --versus bun    # topics
     python bench/profiling.py --missed                             # every target missed so far
 
 Time comes from perf's clock (kernel included), as µs per message by library and by function;
@@ -24,7 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import clients
+import handlers
+import hosts
 import parts
+import programs
+import topics
 from measure import (
     GENERATOR_CORE,
     SERVER_CORE,
@@ -48,6 +53,11 @@ MOST = 45
 HELD = 1000
 #: A block of memory counts as a connection's if at least so many of them have one.
 SHARE = 0.05
+#: What scenarios of other parts begin with here.
+HOSTS = "hosts-"
+TOPICS = "topics-"
+PROGRAMS = "programs-"
+HANDLERS = "handlers-"
 
 
 def _perf(file: Path, pids: Sequence[int], seconds: float) -> subprocess.Popen[bytes]:
@@ -104,9 +114,9 @@ def _heads(what: str, figures: dict[str, Any], before: Any, after: Any) -> list[
     ]
 
 
-def server_time(server: Server, scenario: Scenario) -> list[str]:
+def server_time(server: Server, scenario: Scenario, kind: type[Running] = Running) -> list[str]:
     """Return where a server's time goes."""
-    with tempfile.TemporaryDirectory() as folder, Running(server, scenario) as running:
+    with tempfile.TemporaryDirectory() as folder, kind(server, scenario) as running:
         file = Path(folder) / "perf.data"
         running.wait_until_listening()
         measure(running, scenario, 0.3)
@@ -122,11 +132,11 @@ def server_time(server: Server, scenario: Scenario) -> list[str]:
         return lines + _tables(file, figures["cpu_us"])
 
 
-def server_calls(server: Server, scenario: Scenario) -> list[str]:
+def server_calls(server: Server, scenario: Scenario, kind: type[Running] = Running) -> list[str]:
     """Return a server's system calls by message."""
     if shutil.which("strace") is None:
         return ["strace is not installed: no system calls"]
-    with tempfile.TemporaryDirectory() as folder, Running(server, scenario) as running:
+    with tempfile.TemporaryDirectory() as folder, kind(server, scenario) as running:
         running.wait_until_listening()
         measure(running, scenario, 0.3)
         file = Path(folder) / "strace"
@@ -237,24 +247,76 @@ def client_time(name: str, mode: str) -> list[str]:
         )
 
 
+def topics_time(name: str, key: str) -> list[str]:
+    """Return where the time of all processes of a server with topics goes."""
+    scenario = topics.SCENARIOS[key]
+    with tempfile.TemporaryDirectory() as folder, topics.Subscribed(name, scenario) as server:
+        file = Path(folder) / "perf.data"
+        server.connect()
+        pids = server.pids()
+        before = _split(pids)
+        perf = _perf(file, pids, 1.2 * SECONDS)
+        figures = server.measure(SECONDS)
+        after = _split(pids)
+        lines = _heads(f"topics: {scenario.title}: {name}", figures, before, after)
+        perf.wait()
+        lines += ["", "µs/message  share  by process and library"]
+        for percent, where in _shares(file, "--no-children", "--sort", "comm,dso"):
+            lines.append(f"{figures['cpu_us'] * percent / 100:10.3f} {percent:5.1f}%  {where}")
+        return lines + _tables(file, figures["cpu_us"])
+
+
 def profile(key: str, name: str) -> list[str]:
     """Return the profile of a row in a scenario."""
     if key in clients.MODES:
         return client_time(name, key)
+    if key.startswith(HOSTS):
+        server = next(server for server in hosts.ROWS if server.name == name)
+        scenario = next(one for one in hosts.SCENARIOS if HOSTS + one.key == key)
+        return server_time(server, scenario) + server_calls(server, scenario)
+    if key.startswith(TOPICS):
+        return topics_time(name, key.removeprefix(TOPICS))
+    if key.startswith(PROGRAMS):
+        server = programs.servers("cat")[name]
+        scenario = programs.SCENARIOS[key.removeprefix(PROGRAMS)]
+        alone = programs.Alone
+        return server_time(server, scenario, alone) + server_calls(server, scenario, alone)
+    if key.startswith(HANDLERS):
+        server = handlers.servers()[name]
+        scenario = handlers.SCENARIOS[key.removeprefix(HANDLERS)]
+        anywhere = handlers.kind(scenario)
+        return server_time(server, scenario, anywhere) + server_calls(server, scenario, anywhere)
     server, scenario = SERVERS_BY_NAME[name], SCENARIOS[key]
     if scenario.figure == MEMORY:
         return server_memory(server, scenario)
     return server_time(server, scenario) + server_calls(server, scenario)
 
 
+def _scenarios() -> list[str]:
+    prefixed = [HOSTS + one.key for one in hosts.SCENARIOS]
+    prefixed += [TOPICS + key for key in topics.SCENARIOS]
+    prefixed += [HANDLERS + key for key in handlers.SCENARIOS]
+    return [*SCENARIOS, *clients.MODES, *prefixed, PROGRAMS + "lines", PROGRAMS + "ping-pong"]
+
+
+_PARTS = ("servers", "clients", "growth", "hosts", "topics", "programs", "handlers")
+
+
 def _missed() -> list[tuple[str, list[str]]]:
-    known = {name: parts.load(name) for name in ("servers", "clients", "growth")}
+    known = {name: parts.load(name) for name in _PARTS}
     found: dict[str, list[str]] = {}
     for one in judge({name: part for name, part in known.items() if part is not None}):
         if one.met is not False:
             continue
         # Growth is in how the many are served: the scenario with a thousand.
         key = "f" if one.target.part == "growth" else one.target.scenario
+        prefixes = {
+            "hosts": HOSTS,
+            "topics": TOPICS,
+            "programs": PROGRAMS,
+            "handlers": HANDLERS,
+        }
+        key = prefixes.get(one.target.part, "") + key
         rows = found.setdefault(key, [])
         ours = one.row or one.target.row
         rows += [name for name in (ours, one.versus) if name and name not in rows]
@@ -280,7 +342,7 @@ def write(key: str, names: Sequence[str]) -> Path:
 def main() -> int:
     """Run; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("scenario", nargs="?", choices=[*SCENARIOS, *clients.MODES])
+    parser.add_argument("scenario", nargs="?", choices=_scenarios())
     parser.add_argument("row", nargs="?")
     parser.add_argument("--versus", nargs="+", default=[], metavar="ROW")
     parser.add_argument("--missed", action="store_true")

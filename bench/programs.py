@@ -1,121 +1,167 @@
 """``duologue run`` beside ``websocketd``: messages through a program, and programs started.
 
-One client program, interleaved runs, and the server's processor time as the system counts it::
+    python bench/programs.py --rounds 15
 
-    python bench/programs.py --seconds 3 --rounds 3
-
-``lines`` is one client with 50 messages in flight, ``ping-pong`` ten clients with one, both through
-``cat``; ``processes`` is eight clients that open a connection to ``true``, one after the other.
+``lines`` is one client with 50 messages in flight, ``ping-pong`` ten clients with one each, both
+through ``cat``; ``processes`` is eight clients that open a connection to ``true``, one after the
+other. Server and programs have one core, the generator the other: a server's children run where it
+runs, and what its way of waking them costs is part of the figure. The processor time is the
+server's own, without its programs', which are the same ones.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
+import json
 import os
-import shutil
-import socket
-import statistics
+import random
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
-from duologue import ConnectionClosed, EventLoop, connect
+import parts
+from measure import GENERATOR_CORE, PATIENCE, Failed, Running, measure, pinned
+from peers import Server, Variant, environment
+from places import CLIENTS, PYTHON
+from report import introduction, machine, versus_table
+from scenarios import CPU, Scenario
 
-SERVERS = {
-    "websocketd": ("websocketd",),
-    "duologue": (sys.executable, "-m", "duologue", "run"),
+WEBSOCKETD = "websocketd"
+SCENARIOS = {
+    "lines": Scenario(
+        "lines",
+        "Lines through cat, 1 connection, 50 in flight",
+        ("echo", "--text", "--connections", "1", "--depth", "50"),
+    ),
+    "ping-pong": Scenario(
+        "ping-pong",
+        "Lines through cat, 10 connections, ping-pong",
+        ("echo", "--text", "--connections", "10"),
+    ),
+    "processes": Scenario(
+        "processes", "Programs started, true, 8 connections at a time", ("--connections", "8")
+    ),
 }
-SCENARIOS = {"lines": ("cat", 1, 50), "ping-pong": ("cat", 10, 1), "processes": ("true", 8, 0)}
-MESSAGE = "x" * 32
 
 
-@contextlib.asynccontextmanager
-async def running(command: tuple[str, ...], program: str) -> AsyncIterator[tuple[int, str]]:
-    """Run a server; give its process and URL."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [*command, f"--port={port}", "--address=127.0.0.1", "--loglevel=fatal", program],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            await asyncio.sleep(0.05)
-        yield process.pid, f"ws://127.0.0.1:{port}/"
-    finally:
-        process.terminate()
-        process.wait()
+def servers(program: str) -> dict[str, Server]:
+    """Return the rows by name."""
+
+    def words(command: list[str], variant: Variant) -> list[str]:
+        where = [f"--port={variant.port}", "--address=127.0.0.1", "--loglevel=fatal"]
+        return [*command, *where, program]
+
+    ours = [str(PYTHON), "-m", "duologue", "run"]
+    return {
+        "duologue": Server("duologue", lambda variant: words(ours, variant), "", ours=True),
+        WEBSOCKETD: Server(
+            WEBSOCKETD,
+            lambda variant: words([WEBSOCKETD], variant),
+            "Debian's package",
+            needs="/usr/bin/websocketd",
+        ),
+    }
 
 
-def processor_time(pid: int) -> float:
-    """Seconds of processor time of a process, its children left out."""
-    with open(f"/proc/{pid}/stat") as file:
-        fields = file.read().rpartition(")")[2].split()
+class Alone(Running):
+    """A server whose programs don't count as parts of it."""
+
+    def pids(self) -> list[int]:
+        """Return the server's process."""
+        return [self.process.pid]
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return what a process has used, its children left out."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-async def exchange(url: str, in_flight: int, end: float) -> int:
-    """Keep messages in flight until it is over; return how many came back."""
-    count = 0
-    ws = await connect(url, compression=None, proxy=None)
-    for _ in range(in_flight):
-        await ws.send(MESSAGE)
-    while time.monotonic() < end:
-        await ws.recv()
-        count += 1
-        await ws.send(MESSAGE)
-    # Drained first: the original panics when it writes to a connection that is gone.
-    for _ in range(in_flight):
-        await ws.recv()
-    await ws.close()
-    return count
+def processes(running: Running, scenario: Scenario, seconds: float) -> dict[str, Any]:
+    """Have programs started one after the other; raise Failed when something goes wrong."""
+    command = [str(PYTHON), str(CLIENTS / "opening_client.py"), "--port", str(running.port)]
+    command += [*scenario.arguments, "--duration", str(seconds), "--warmup", str(seconds / 5)]
+    client = subprocess.Popen(
+        pinned(GENERATOR_CORE, command),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert client.stdout is not None
+    try:
+        client.stdout.readline()
+        before = _processor_seconds(running.process.pid)
+        out, error = client.communicate(timeout=PATIENCE)
+    finally:
+        client.kill()
+        client.wait()
+    if client.returncode != 0:
+        raise Failed(error.strip() or f"the client ended with {client.returncode}")
+    figures: dict[str, Any] = json.loads(out)
+    spent = _processor_seconds(running.process.pid) - before
+    return figures | {CPU: spent * 1e6 / figures["count"]}
 
 
-async def open_and_close(url: str, end: float) -> int:
-    """Open connections whose program ends at once until it is over; return how many."""
-    count = 0
-    while time.monotonic() < end:
-        async with connect(url, compression=None, proxy=None) as ws:
-            with contextlib.suppress(ConnectionClosed):
-                await ws.recv()
-        count += 1
-    return count
+def run(name: str, scenario: Scenario, seconds: float) -> dict[str, Any]:
+    """Measure one row once, on a server that has done nothing before."""
+    starts_many = scenario.key == "processes"
+    server = servers("true" if starts_many else "cat")[name]
+    with Alone(server, scenario) as running:
+        running.wait_until_listening()
+        return (processes if starts_many else measure)(running, scenario, seconds)
 
 
-async def measure(server: str, scenario: str, seconds: float) -> tuple[float, float]:
-    """Return how many a second, and the server's microseconds for each."""
-    program, clients, in_flight = SCENARIOS[scenario]
-    async with running(SERVERS[server], program) as (pid, url):
-        before, end = processor_time(pid), time.monotonic() + seconds
-        one = (lambda: exchange(url, in_flight, end)) if in_flight else None
-        work = [one() if one else open_and_close(url, end) for _ in range(clients)]
-        count = sum(await asyncio.gather(*work))
-        return count / seconds, (processor_time(pid) - before) / count * 1e6
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run."""
+    tables = [
+        versus_table(
+            SCENARIOS[key].title,
+            rows,
+            WEBSOCKETD,
+            unit="program" if key == "processes" else "message",
+        )
+        for key, rows in parts.unpack(part["results"]).items()
+    ]
+    return "\n".join([*tables, *(f"- left out: {note}" for note in part["notes"])])
 
 
-async def main(seconds: float, rounds: int) -> None:
-    """Print the medians of all rounds."""
-    servers = [name for name, command in SERVERS.items() if shutil.which(command[0])]
-    for scenario in SCENARIOS:
-        found: dict[str, list[tuple[float, float]]] = {server: [] for server in servers}
-        for _ in range(rounds):
-            for server in servers:
-                found[server].append(await measure(server, scenario, seconds))
-        for server, results in found.items():
-            rate, cost = (statistics.median(column) for column in zip(*results, strict=True))
-            print(f"{scenario:10} {server:11} {rate:10.0f}/s {cost:8.1f} µs of the server's each")
+def parse_arguments() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--part", default="programs", help="file in .cache/bench/parts")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run; return the exit status."""
+    arguments = parse_arguments()
+    part: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds, "notes": []}
+    missing = {name: server.missing() for name, server in servers("cat").items()}
+    part["notes"] += [f"{name}: {why}" for name, why in missing.items() if why]
+    names = [name for name, why in missing.items() if not why]
+    results: parts.Results = {key: {name: [] for name in names} for key in arguments.scenarios}
+    for number in range(arguments.rounds):
+        for key, rows in results.items():
+            for name in random.sample(list(rows), len(rows)):
+                try:
+                    found = run(name, SCENARIOS[key], arguments.seconds)
+                except (Failed, subprocess.TimeoutExpired) as error:
+                    part["notes"].append(f"{key}: {name}: {error}")
+                    del rows[name]
+                else:
+                    rows[name].append({"round": number, **found})
+        part["results"] = parts.pack(results)
+        parts.save(arguments.part, part)
+        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+    print("# Programs\n", introduction(part), page(part), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    with asyncio.Runner(loop_factory=EventLoop) as runner:
-        runner.run(main(arguments.seconds, arguments.rounds))
+    sys.exit(main())

@@ -19,23 +19,33 @@ import agreement
 import clients
 import counts
 import growth
+import handlers
+import hosts
 import many
 import parts
+import programs
+import routing
+import topics
 from parts import unpack
 from picture import picture
 from places import RESULTS
 from report import cell, introduction, setups, table
 from scenarios import SCENARIOS, UNITS
-from targets import VALUE, Target, Verdict, judge
+from targets import COST, VALUE, Target, Verdict, judge
 
-PARTS = ("servers", "clients", "growth", "many", "counts", "agreement")
 OTHER_PAGES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "clients": clients.page,
+    "hosts": hosts.page,
+    "routing": routing.page,
+    "topics": topics.page,
+    "programs": programs.page,
+    "handlers": handlers.page,
     "growth": growth.page,
     "many": many.page,
     "counts": counts.page,
     "agreement": agreement.page,
 }
+PARTS = ("servers", *OTHER_PAGES)
 
 
 def _what(target: Target) -> str:
@@ -43,14 +53,17 @@ def _what(target: Target) -> str:
         return f"client, {target.scenario}"
     if target.part == "growth":
         return "CPU/message, 10,000 connections by 100"
+    if target.part != "servers":
+        return f"{target.part}, {target.scenario}"
     return f"{target.scenario}: {SCENARIOS[target.scenario].title}"
 
 
 def _wanted(target: Target) -> str:
     if target.kind == VALUE:
-        unit = "×" if target.part == "growth" else UNITS[SCENARIOS[target.scenario].figure]
+        units = {"growth": "×", "routing": "µs"}
+        unit = units.get(target.part) or UNITS[SCENARIOS[target.scenario].figure]
         return f"≤ {target.wanted:g} {unit}"
-    return f"≥ {target.wanted:g} ×"
+    return f"≥ {target.wanted:.3g} ×{' (CPU)' if target.kind == COST else ''}"
 
 
 def _result(verdict: Verdict) -> str:
@@ -103,7 +116,7 @@ def page(found: Mapping[str, Any], name: str) -> str:
         texts += ["### Set-ups\n", setups(part["setups"])]
         if part["notes"]:
             texts += ["### Left out\n", *(f"- {note}" for note in part["notes"]), ""]
-    texts.append("## Clients, growth, counts\n")
+    texts.append("## Clients, ASGI, topics, programs, handlers, growth, counts\n")
     texts += [make(found[name]) for name, make in OTHER_PAGES.items() if name in found]
     return "\n".join(texts).rstrip() + "\n"
 

@@ -141,6 +141,39 @@ def table(scenario: Scenario, rows: Mapping[str, Rounds]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def versus_table(
+    title: str, rows: Mapping[str, Rounds], best: str | None = None, unit: str = "message"
+) -> str:
+    """Return the table of a part that compares its rows with one of them; best first.
+
+    Args:
+        title: the heading.
+        rows: rounds with ``per_second``, ``cpu_us`` or both, by name.
+        best: the row that ratios are to; it may be missing. None: there are no ratios.
+        unit: what is counted.
+    """
+    rows = {name: rounds for name, rounds in rows.items() if rounds}
+    known = {figure for rounds in rows.values() for figure in rounds[0]}
+    shown = [figure for figure in ("per_second", CPU) if figure in known]
+    names = {"per_second": (f"{unit}s/s", "ratio"), CPU: (f"µs CPU/{unit}", "CPU ratio")}
+    heads = [""]
+    for figure in shown:
+        heads += [names[figure][0], *([f"{names[figure][1]} to {best}"] if best else [])]
+    lines = [f"### {title}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    more = shown[0] == "per_second"
+    medians = {name: estimate(column(rounds, shown[0])).value for name, rounds in rows.items()}
+    for name in sorted(rows, key=lambda name: -medians[name] if more else medians[name]):
+        ours, theirs = pairs(rows[name], rows.get(best or "", []))
+        cells = [name]
+        for figure in shown:
+            cells.append(with_interval(estimate(column(rows[name], figure))))
+            both = [column(one, figure) for one in (ours, theirs)]
+            better = both if figure == "per_second" else both[::-1]
+            cells += [cell(ratio(*better) if ours else None)] if best else []
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def setups(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the table of what was measured."""
     heads = ["server", "set-up", "TCP_NODELAY", "extensions", "in scenario deflate", "TLS"]

@@ -1,22 +1,30 @@
-"""What routing costs: µs for each request, and instructions for each message.
+"""What routing costs: µs for each request, and processor time for each message.
 
     python bench/routing.py
 
-An application with 300 routes is asked where requests belong; the best of several rounds counts.
-The budget is 5 µs a request. A message costs what it costs on a connection of ``serve()``, since
-both are served by the same compiled code: the last lines compare echoes on both.
+An application with 300 routes is asked where requests belong. A message costs what it costs on a
+connection of ``serve()``, since both are served by the same compiled code: echoes on both, client
+and server in one process, are compared.
 """
 
 from __future__ import annotations
 
+import argparse
+import random
 import time
+from collections.abc import Mapping
 from typing import Any
+
+import parts
+from report import introduction, machine, versus_table
+from scenarios import CPU
 
 import duologue
 from duologue.app.routes import Table
 from duologue.net.loops import run
 
-ROUNDS, REQUESTS, MESSAGES = 7, 20_000, 5_000
+REQUESTS, MESSAGES = 20_000, 5_000
+PLAIN = "serve()"
 
 
 async def echo(ws: Any) -> None:
@@ -38,20 +46,9 @@ def application() -> duologue.App:
     return app
 
 
-def microseconds(find: Any, *arguments: Any) -> float:
-    """Return what a call takes, the best of several rounds."""
-    best = float("inf")
-    for _ in range(ROUNDS):
-        began = time.perf_counter()
-        for _ in range(REQUESTS):
-            find(*arguments)
-        best = min(best, time.perf_counter() - began)
-    return best / REQUESTS * 1e6
-
-
-def show_routing(table: Table) -> None:
-    """Print what finding a route takes."""
-    print("µs a request, 300 routes")
+def requests(table: Table) -> dict[str, float]:
+    """Return the microseconds that finding a route takes, by kind of request."""
+    found = {}
     for name, find, arguments in (
         ("GET, static path", table.http, ("GET", "/static/74")),
         ("GET, a parameter", table.http, ("GET", "/api/v74/items/7")),
@@ -61,41 +58,63 @@ def show_routing(table: Table) -> None:
         ("WebSocket, a parameter", table.websocket, ("/rooms/74/lobby", [])),
         ("WebSocket, by subprotocol", table.websocket, ("/feeds/74", ["v2"])),
     ):
-        print(f"  {name:28}{microseconds(find, *arguments):6.2f}")
+        began = time.process_time()
+        for _ in range(REQUESTS):
+            find(*arguments)
+        found[name] = (time.process_time() - began) / REQUESTS * 1e6
+    return found
 
 
-async def cpu_per_message(server: Any, path: str) -> float:
-    """Return the processor's time for a message there and back."""
-    port = server.sockets[0].getsockname()[1]
-    best = float("inf")
-    async with duologue.connect(f"ws://127.0.0.1:{port}{path}", compression=None) as ws:
-        for _ in range(ROUNDS):
-            began = time.process_time()
-            for _ in range(MESSAGES):
-                await ws.send("x" * 32)
-                await ws.recv()
-            best = min(best, time.process_time() - began)
-    return best / MESSAGES * 1e6
-
-
-async def show_messages(app: duologue.App) -> None:
-    """Print what messages take with and without routes."""
+async def messages(app: duologue.App) -> dict[str, float]:
+    """Return the microseconds of an echo with and without routes."""
+    found = {}
     async with (
         duologue.serve(echo, "127.0.0.1", 0) as plain,
         app.serving("127.0.0.1", 0) as routed,
     ):
-        print("µs of CPU for an echo, client and server in one process")
-        for _ in range(2):
-            print(f"  {'serve()':28}{await cpu_per_message(plain, '/'):6.2f}")
-            print(f"  {'App, static path':28}{await cpu_per_message(routed, '/echo'):6.2f}")
-            print(f"  {'App, a parameter':28}{await cpu_per_message(routed, '/rooms/7/a'):6.2f}")
+        rows = [
+            (PLAIN, plain, "/"),
+            ("App, static path", routed, "/echo"),
+            ("App, a parameter", routed, "/rooms/7/a"),
+        ]
+        for name, server, path in random.sample(rows, len(rows)):
+            port = server.sockets[0].getsockname()[1]
+            url = f"ws://127.0.0.1:{port}{path}"
+            async with duologue.connect(url, compression=None) as ws:
+                began = time.process_time()
+                for _ in range(MESSAGES):
+                    await ws.send("x" * 32)
+                    await ws.recv()
+                found[name] = (time.process_time() - began) / MESSAGES * 1e6
+    return found
+
+
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run."""
+    results = parts.unpack(part["results"])
+    return "\n".join(
+        [
+            versus_table("Routing, 300 routes", results["requests"], unit="request"),
+            versus_table("Echo, both ends in one process", results["messages"], PLAIN),
+        ]
+    )
 
 
 def main() -> None:
     """Measure both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
     app = application()
-    show_routing(app.table)
-    run(show_messages(app))
+    part: dict[str, Any] = {"machine": machine(), "seconds": 0.3, "notes": []}
+    results: parts.Results = {"requests": {}, "messages": {}}
+    for number in range(rounds):
+        for kind, found in (("requests", requests(app.table)), ("messages", run(messages(app)))):
+            for name, figure in found.items():
+                results[kind].setdefault(name, []).append({"round": number, CPU: figure})
+    part["results"] = parts.pack(results)
+    parts.save("routing", part)
+    print("# Routing\n", introduction(part), page(part), sep="\n")
 
 
 if __name__ == "__main__":

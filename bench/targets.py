@@ -10,7 +10,7 @@ from intervals import Estimate, estimate, ratio
 from parts import Results, Rounds, unpack
 from peers import LEVELS, PICOWS, RAW
 from report import busy, column, cpu_ratio, pairs, speed, speed_ratio
-from scenarios import SCENARIOS, Scenario
+from scenarios import CPU, SCENARIOS, Scenario
 
 CALLBACK, COROUTINE = "duologue callback (duologue)", "duologue coroutine (duologue)"
 NESTED = ("duologue callback (uvloop)", "duologue callback (asyncio)")
@@ -18,8 +18,12 @@ WEBSOCKETS = ("websockets", "websockets (uvloop)")
 MICRO_WEBSOCKETS = ("socketify", "bun")
 CLIENT, PICOWS_CLIENT = "duologue (duologue)", "picows (uvloop)"
 
-#: How a figure is got: a ratio of speeds, or a value as it is.
-SPEED, VALUE = "speed", "value"
+UVICORN = ("uvicorn websockets", "uvicorn websockets-sansio", "uvicorn wsproto")
+TOPICS, TWO_WORKERS = ("1000", "10000", "10000x100"), "duologue, 2 workers"
+HOST, GUEST = "duologue.asgi (duologue)", "uvicorn duologue"
+
+#: How a figure is got: a ratio of speeds, one of CPU times, or a value as it is.
+SPEED, COST, VALUE = "speed", "cost", "value"
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Target:
         row: who it is about.
         wanted: the least ratio, or the largest value.
         versus: the fastest of these is compared with; empty for values.
-        kind: SPEED or VALUE.
-        part: where the figures are: "servers", "clients" or "growth".
+        kind: SPEED, COST or VALUE.
+        part: where the figures are: "servers", or another that ``publish.py`` knows.
     """
 
     scenario: str
@@ -83,6 +87,18 @@ TARGETS = [
     Target("open", CALLBACK, 1, ("bun",)),
     Target("growth", CALLBACK, 1.5, kind=VALUE, part="growth"),
     Target("growth", COROUTINE, 1.5, kind=VALUE, part="growth"),
+    *(Target(key, HOST, 2, UVICORN, part="hosts") for key in ("1", "100", "100x16")),
+    *(Target(key, GUEST, 1.3, UVICORN, part="hosts") for key in ("1", "100", "100x16")),
+    *(
+        Target("requests", row, 5, kind=VALUE, part="routing")
+        for row in ("GET, nothing there", "GET, a parameter", "WebSocket, a parameter")
+    ),
+    Target("messages", "App, a parameter", 0.98, ("serve()",), COST, "routing"),
+    # 1.3 times the processor time of one process.
+    *(Target(key, TWO_WORKERS, 1 / 1.3, ("duologue",), COST, "topics") for key in TOPICS),
+    Target("lines", "duologue", 1.5, ("websocketd",), part="programs"),
+    Target("ping-pong", "duologue", 1.5, ("websocketd",), part="programs"),
+    *(Target(key, "duologue", 4, ("pywebsocket3",), COST, "handlers") for key in ("core", "echo")),
 ]
 
 
@@ -152,13 +168,26 @@ def _equal_ratio(scenario: Scenario, rows: Mapping[str, Rounds], row: str, versu
     return max(equal, key=lambda name: estimate(speed(scenario, rows[name])).value)
 
 
-def _client_verdict(target: Target, results: Results) -> Verdict:
+def _verdict(target: Target, results: Results) -> Verdict:
     rows = results.get(target.scenario, {})
-    ours, theirs = pairs(rows.get(target.row, []), rows.get(target.versus[0], []))
-    if not ours:
+    rounds = rows.get(target.row)
+    if not rounds:
         return Verdict(target)
-    found = ratio(column(ours, "per_second"), column(theirs, "per_second"))
-    return Verdict(target, found, target.versus[0], cpu_ratio(ours, theirs))
+    if target.kind == VALUE:
+        return Verdict(target, estimate(column(rounds, CPU)))
+    figure = "per_second" if target.kind == SPEED else CPU
+    known = {name: estimate(column(rows[name], figure)) for name in target.versus if rows.get(name)}
+    if not known:
+        return Verdict(target)
+    best = max if target.kind == SPEED else min
+    versus = best(known, key=lambda name: known[name].value)
+    ours, theirs = pairs(rounds, rows[versus])
+    cpu = cpu_ratio(ours, theirs) if CPU in ours[0] and CPU in theirs[0] else None
+    if target.kind == COST:
+        return Verdict(target, cpu, versus, cpu)
+    return Verdict(
+        target, ratio(column(ours, "per_second"), column(theirs, "per_second")), versus, cpu
+    )
 
 
 def growth_ratio(sizes: Mapping[str, Rounds]) -> Estimate | None:
@@ -173,18 +202,15 @@ def judge(parts: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
     Args:
         parts: what was measured, by the name of the part.
     """
-    known = {
-        name: unpack(parts[name].get("results", {}))
-        for name in ("servers", "clients", "growth")
-        if name in parts
-    }
+    named = {target.part for target in TARGETS}
+    known = {name: unpack(parts[name].get("results", {})) for name in named & parts.keys()}
     verdicts = []
     for target in TARGETS:
         results = known.get(target.part, {})
         if target.part == "servers":
             verdicts.append(_server_verdict(target, results))
-        elif target.part == "clients":
-            verdicts.append(_client_verdict(target, results))
-        else:
+        elif target.part == "growth":
             verdicts.append(Verdict(target, growth_ratio(results.get(target.row, {}))))
+        else:
+            verdicts.append(_verdict(target, results))
     return verdicts

@@ -1,236 +1,277 @@
-"""CPU time of a delivery: topics in one process, and in several on the `local` backplane.
+"""Measures topics: what a delivery costs, in one process and in two, beside peers.
 
-usage: python bench/topics.py [--seconds S] [--scenario KEY ...] [--workers N ...]
+    python bench/topics.py --rounds 15
 
-Servers and bus share one core, a receiver that only reads has the other. The first worker
-publishes --depth messages in one turn, and again when all of them have arrived everywhere: so
-nobody is ever too slow, and it is known how many messages share a system call. What counts is the
-processor time of all workers and the bus, by frames received.
+All processes of a server share one core, the subscribers have the other. The server is told to
+publish --depth messages, and again when all of them have arrived everywhere: so nobody is ever too
+slow, and it is known how many messages share a turn. What counts is the processor time of all
+processes of the server, by deliveries.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import functools
-import itertools
 import json
-import multiprocessing
-import os
-import select
-import socket
-import statistics
-import struct
-import tempfile
+import random
+import subprocess
+import sys
 import time
-from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
 
-import duologue
-from duologue.hub.backplanes.bus import Bus
-from duologue.hub.backplanes.local import LocalBackplane
-from duologue.hub.hub import Hub
+import parts
+import scenarios
+from intervals import estimate, ratio
+from measure import GENERATOR_CORE, Failed, Running, pinned
+from parts import Rounds
+from peers import SERVERS_BY_NAME, Server, Variant, version
+from places import BIN, NODE_MODULES, PYTHON, SERVERS
+from report import cell, column, introduction, machine, pairs, versus_table
 
-MESSAGE = "x" * 32
-FRAME = len(MESSAGE) + 2
-REQUEST = (
-    "GET /{} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-NUMBER = struct.Struct("<Q")
+ONE, TWO = "duologue", "duologue, 2 workers"
+BEST_PEER = "bun"
+#: How much more a delivery of two workers may cost.
+ALLOWED = 1.3
 
 
-class Scenario(NamedTuple):
-    """How many topics, subscribers of each, and connections that they share."""
+@dataclass(frozen=True)
+class Scenario:
+    """How many topics, subscribers of each, and connections that they share.
 
+    Connections of one group are subscribed to the same topics.
+    """
+
+    title: str
     topics: int
     subscribers: int
     connections: int
+    depth: int = 1
 
     @property
     def groups(self) -> int:
-        """Connections of one group are subscribed to the same topics."""
+        """How many groups there are."""
         return self.connections // self.subscribers
 
 
 SCENARIOS = {
-    "1000": Scenario(1, 1000, 1000),
-    "10000": Scenario(1, 10_000, 10_000),
-    "10000x100": Scenario(10_000, 100, 1000),
+    "1000": Scenario("1 topic, 1,000 subscribers", 1, 1000, 1000),
+    "1000-16": Scenario("1 topic, 1,000 subscribers, 16 messages at a time", 1, 1000, 1000, 16),
+    "10000": Scenario("1 topic, 10,000 subscribers", 1, 10_000, 10_000),
+    "10000x100": Scenario(
+        "10,000 topics with 100 subscribers each, 1,000 connections", 10_000, 100, 1000
+    ),
+    "10000x100-16": Scenario(
+        "10,000 topics with 100 subscribers each, 1,000 connections, 16 messages at a time",
+        *(10_000, 100, 1000, 16),
+    ),
 }
 
 
-def bound_to(core: int) -> None:
-    """Run on one core, where there are two to choose from."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) > 1:
-        os.sched_setaffinity(0, {cores[core]})
+def commands() -> dict[str, list[str]]:
+    """Return how each row's server is started, but for port, topics and groups."""
+    ours = [str(PYTHON), str(SERVERS / "topics_server.py")]
+    return {
+        ONE: ours,
+        TWO: [*ours, "--workers", "2"],
+        BEST_PEER: [str(NODE_MODULES / ".bin" / "bun"), str(SERVERS / "topics_bun.js")],
+        "socketify": [str(PYTHON), str(SERVERS / "topics_socketify.py")],
+        "Socket.IO": ["node", str(SERVERS / "topics_socketio.js")],
+    }
 
 
-class Subscriber(duologue.Endpoint):  # type: ignore[misc]
-    """Subscribes each connection to its group's topics."""
-
-    keep_request = True
-
-    def __init__(self, hub: Hub, scenario: Scenario) -> None:
-        self.hub = hub
-        self.scenario = scenario
-
-    def on_open(self, ws: Any) -> None:
-        """Subscribe."""
-        self.hub.admit(ws)
-        groups = self.scenario.groups
-        first = int(ws.request.path[1:]) % groups
-        for topic in range(first, self.scenario.topics, groups):
-            ws.subscribe(f"topic/{topic}")
+def missing(name: str) -> str | None:
+    """Return why a row's server cannot be started here, or None."""
+    if name == "Socket.IO":
+        there = (NODE_MODULES / "socket.io").exists()
+        return None if there else "socket.io is not installed"
+    return SERVERS_BY_NAME[name].missing() if name in SERVERS_BY_NAME else None
 
 
-def worker(scenario: Scenario, depth: int, bus: str | None, pipe: Pipe, credit: Any) -> None:
-    """Serve connections; publish while the pipe says so."""
-    bound_to(0)
+class Subscribed:
+    """A server with all its subscribers; stopped while it is not measured."""
 
-    async def main() -> None:
-        backplane = None if bus is None else LocalBackplane(bus)
-        async with Hub(backplane=backplane) as hub:
-            options: dict[str, Any] = {"compression": None, "ping_interval": None}
-            endpoint = Subscriber(hub, scenario)
-            async with duologue.serve(endpoint, "127.0.0.1", 0, **options) as server:
-                pipe.send(server.sockets[0].getsockname()[1])
-                loop = asyncio.get_running_loop()
-                while (seconds := await loop.run_in_executor(None, pipe.recv)) is not None:
-                    pipe.send(await publish(hub, seconds))
+    def __init__(self, name: str, scenario: Scenario) -> None:
+        def command(variant: Variant) -> list[str]:
+            # Options come last, whatever the program is.
+            places = [variant.port, scenario.topics, scenario.groups]
+            words = commands()[name]
+            known = 2 if len(words) > 1 else 1
+            return [*words[:known], *map(str, places), *words[known:]]
 
-    async def publish(hub: Hub, seconds: float) -> int:
-        end = time.monotonic() + seconds
-        done = 0
-        topics = itertools.cycle([f"topic/{number}" for number in range(scenario.topics)])
-        start = credit.value
-        while time.monotonic() < end:
-            for _ in range(depth):
-                published = hub.publish(next(topics), MESSAGE)
-                done += 1
-            await published
-            while credit.value - start < done * scenario.subscribers:
-                await asyncio.sleep(0.001)
-        return done
+        self._stack = ExitStack()
+        server = Server(name, command, "")
+        self._running = self._stack.enter_context(
+            Running(server, scenarios.Scenario("topics", "topics", ()))
+        )
+        self._scenario = scenario
+        self._socketio = name == "Socket.IO"
 
-    # Looking again before it sleeps is not what a delivery costs.
-    loop_factory = functools.partial(duologue.EventLoop, busy_poll=0)
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        runner.run(main())
+    def __enter__(self) -> Subscribed:
+        return self
 
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
 
-def run_bus(pipe: Pipe) -> None:
-    """Run the bus until it is killed."""
-    bound_to(0)
+    def connect(self) -> None:
+        """Connect the subscribers.
 
-    async def main() -> None:
-        async with Bus(tempfile.mkdtemp() + "/bus") as bus:
-            pipe.send(str(bus.path))
-            await bus.serve_forever()
+        Raises:
+            Failed: If that does not succeed.
+        """
+        self._running.wait_until_listening()
+        # All of several workers listen from the beginning, and one is ready before the other.
+        time.sleep(1)
+        one = self._scenario
+        words = [str(BIN / "subscribers"), "--port", str(self._running.port)]
+        words += ["--connections", str(one.connections), "--groups", str(one.groups)]
+        words += ["--subscribers", str(one.subscribers), "--depth", str(one.depth)]
+        words += ["--socketio"] * self._socketio
+        self._subscribers = subprocess.Popen(
+            pinned(GENERATOR_CORE, words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._stack.callback(self._subscribers.kill)
+        self._answer()
+        # Subscriptions have to have come to the other worker.
+        time.sleep(0.5)
+        self.measure(0.1)
 
-    asyncio.run(main())
+    def _answer(self) -> str:
+        assert self._subscribers.stdout is not None
+        line = self._subscribers.stdout.readline()
+        if not line:
+            assert self._subscribers.stderr is not None
+            error = self._subscribers.stderr.read().strip()
+            raise Failed(f"{error}; the server: {self._running.last_words()}")
+        return line
 
+    def _cpu(self) -> float:
+        """Return the seconds of processor time that the server's processes have used."""
+        # The kernel's clock of a process, threads that have ended included: clock_getcpuclockid().
+        return sum(time.clock_gettime((~pid << 3) | 2) for pid in self._running.pids())
 
-def receiver(ports: list[int], scenario: Scenario, pipe: Pipe, credit: Any) -> None:
-    """Connect, then read everything; say how many frames came in all."""
-    bound_to(1)
-    poll = select.epoll()
-    socks = {}
-    for number in range(scenario.connections):
-        sock = socket.create_connection(("127.0.0.1", ports[number % len(ports)]))
-        sock.sendall(REQUEST.format(number // len(ports)).encode())
-        answer = b""
-        while not answer.endswith(b"\r\n\r\n"):
-            answer += sock.recv(1)
-        sock.setblocking(False)
-        socks[sock.fileno()] = sock
-        poll.register(sock, select.EPOLLIN)
-    pipe.send("ready")
-    buffer = bytearray(1 << 20)
-    octets = 0
-    while True:
-        for fd, _ in poll.poll():
-            got = socks[fd].recv_into(buffer)
-            if got == 0:
-                return
-            octets += got
-        credit.value = octets // FRAME
+    def freeze(self) -> None:
+        """Let the server have no processor time."""
+        self._running.freeze()
 
+    def measure(self, seconds: float) -> dict[str, float]:
+        """Measure once.
 
-def cpu(pids: list[int]) -> float:
-    """Seconds of processor time that processes have used."""
-    return sum(
-        int((task / "schedstat").read_text().split()[0]) / 1e9
-        for pid in pids
-        for task in Path(f"/proc/{pid}/task").iterdir()
-    )
+        Raises:
+            Failed: If a message was lost, doubled or changed.
+        """
+        assert self._subscribers.stdin is not None
+        self._running.thaw()
+        before = self._cpu()
+        self._subscribers.stdin.write(f"{seconds}\n")
+        self._subscribers.stdin.flush()
+        found = json.loads(self._answer())
+        used = self._cpu() - before
+        return {
+            "per_second": found["deliveries"] / found["seconds"],
+            "cpu_us": used * 1e6 / found["deliveries"],
+        }
 
-
-def measure(
-    scenario: Scenario, depth: int, workers: int, seconds: float, rounds: int
-) -> list[float]:
-    """Return µs of CPU time per delivery, of each round."""
-    context = multiprocessing.get_context("fork")
-    credit = context.Value("Q", 0, lock=False)
-    processes: list[Any] = []
-    pids: list[int] = []
-
-    def start(target: Any, *arguments: Any) -> Pipe:
-        here, there = context.Pipe()
-        ordered = [there if each is Pipe else each for each in arguments]
-        process = context.Process(target=target, args=ordered, daemon=True)
-        process.start()
-        processes.append(process)
-        if target is not receiver:
-            pids.append(process.pid)
-        return here
-
-    bus = start(run_bus, Pipe).recv() if workers > 1 else None
-    pipes = [start(worker, scenario, depth, bus, Pipe, credit) for _ in range(workers)]
-    ports = [pipe.recv() for pipe in pipes]
-    start(receiver, ports, scenario, Pipe, credit).recv()
-    time.sleep(0.5)
-    results = []
-    for _ in range(rounds + 1):
-        before, frames = cpu(pids), credit.value
-        pipes[0].send(seconds)
-        published = pipes[0].recv()
-        time.sleep(0.3)
-        deliveries = credit.value - frames
-        assert deliveries == published * scenario.subscribers, "a message was lost or doubled"
-        results.append((cpu(pids) - before) * 1e6 / deliveries)
-    for process in processes:
-        process.kill()
-        process.join()
-    return results[1:]
+    def pids(self) -> list[int]:
+        """Return the server's processes."""
+        return self._running.pids()
 
 
-def main() -> None:
-    """Measure and print."""
+def run(
+    key: str, names: list[str], rounds: int, seconds: float, notes: list[str]
+) -> dict[str, Rounds]:
+    """Measure a scenario; rows in another order in each round."""
+    found: dict[str, Rounds] = {name: [] for name in names}
+    with ExitStack() as stack:
+        servers: dict[str, Subscribed] = {}
+
+        def drop(name: str, error: Failed) -> None:
+            notes.append(f"{key}: {name}: {error}")
+            print(notes[-1], file=sys.stderr)
+            servers.pop(name, None)
+            found.pop(name, None)
+
+        for name in names:
+            servers[name] = stack.enter_context(Subscribed(name, SCENARIOS[key]))
+            try:
+                servers[name].connect()
+                servers[name].freeze()
+            except Failed as error:
+                drop(name, error)
+        for number in range(rounds):
+            for name in random.sample(list(servers), len(servers)):
+                try:
+                    found[name].append({"round": number, **servers[name].measure(seconds)})
+                    servers[name].freeze()
+                except Failed as error:
+                    drop(name, error)
+    return found
+
+
+def workers_table(results: parts.Results) -> str:
+    """Return what a second worker costs, by scenario."""
+    lines = ["### Topics: two workers on `local`, by one process", ""]
+    lines += [f"| scenario | CPU per delivery (allowed: {ALLOWED} x) |", "|---|---|"]
+    for key, rows in results.items():
+        if rows.get(ONE) and rows.get(TWO):
+            one, two = pairs(rows[ONE], rows[TWO])
+            times = ratio(column(two, "cpu_us"), column(one, "cpu_us"))
+            lines.append(f"| {SCENARIOS[key].title} | {cell(times)} |")
+    return "\n".join(lines) + "\n"
+
+
+def page(part: Mapping[str, Any]) -> str:
+    """Return the tables of a run."""
+    results = parts.unpack(part["results"])
+    tables = [workers_table(results)]
+    for key, rows in results.items():
+        if rows:
+            title = f"Topics: {SCENARIOS[key].title}"
+            tables.append(versus_table(title, rows, BEST_PEER, unit="frame"))
+    return "\n".join([*tables, *(f"- left out: {note}" for note in part["notes"])])
+
+
+def main() -> int:
+    """Run; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=1.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scenario", choices=SCENARIOS, nargs="*", default=list(SCENARIOS))
-    parser.add_argument("--depth", type=int, default=1, help="messages published in one turn")
-    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.4)
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
+    parser.add_argument("--servers", nargs="+", choices=list(commands()), default=list(commands()))
+    parser.add_argument("--part", default="topics", help="file in .cache/bench/parts")
     arguments = parser.parse_args()
-    found: dict[str, dict[int, float]] = {}
-    for key in arguments.scenario:
-        for workers in arguments.workers:
-            rounds = measure(
-                SCENARIOS[key], arguments.depth, workers, arguments.seconds, arguments.rounds
-            )
-            found.setdefault(key, {})[workers] = statistics.median(rounds)
-            if not arguments.json:
-                shown = ", ".join(f"{each:.3f}" for each in rounds)
-                ratio = found[key][workers] / found[key][arguments.workers[0]]
-                print(f"{key:>10} {workers} workers: {shown} µs/delivery, {ratio:.2f} x")
-    if arguments.json:
-        print(json.dumps(found))
+    part: dict[str, Any] = {"machine": machine(), "seconds": arguments.seconds, "notes": []}
+    part["versions"] = [version(name) for name in ("npm bun", "socketify", "npm socket.io")]
+    names = []
+    for name in arguments.servers:
+        reason = missing(name)
+        if reason is None:
+            names.append(name)
+        else:
+            part["notes"].append(f"{name}: {reason}")
+    results: parts.Results = {}
+    for key in arguments.scenarios:
+        results[key] = run(key, names, arguments.rounds, arguments.seconds, part["notes"])
+        part["results"] = parts.pack(results)
+        parts.save(arguments.part, part)
+        for name, rounds in results[key].items():
+            if rounds:
+                shown = estimate(column(rounds, "cpu_us"))
+                print(f"{key}: {name}: {shown.value:.2f} µs", file=sys.stderr, flush=True)
+    print("# Topics\n", introduction(part), page(part), sep="\n")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,9 @@
 /* Up to this many connections are polled by reading: cheaper than asking epoll first. */
 enum { SPIN_MAX = 4, BATCH = 256 };
 
+/* Milliseconds between two looks at the clock by a generator that sleeps. */
+enum { WAIT_MS = 50 };
+
 typedef struct {
     Run *run;
     int epoll;
@@ -169,7 +172,7 @@ static int poll_all(Load *load) {
 
 static int poll_ready(Load *load) {
     struct epoll_event events[BATCH];
-    int count = epoll_wait(load->epoll, events, BATCH, 0);
+    int count = epoll_wait(load->epoll, events, BATCH, load->run->wait ? WAIT_MS : 0);
     if (count < 0 && errno != EINTR)
         die("epoll_wait failed");
     for (int i = 0; i < count; i++) {

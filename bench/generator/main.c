@@ -1,4 +1,5 @@
-/* A load generator for WebSocket servers. It spins: run it on a processor core of its own.
+/* A load generator for WebSocket servers. It spins: run it on a processor core of its own, or with
+ * --wait, which is for servers that want all cores.
  *
  * usage: generator MODE --port N | --unix PATH [options]     (bench/README.md explains them)
  *
@@ -22,6 +23,7 @@ static const struct option OPTIONS[] = {
     {"pid", required_argument, NULL, 'i'},      {"text", no_argument, NULL, 'x'},
     {"json", no_argument, NULL, 'j'},           {"deflate", no_argument, NULL, 'z'},
     {"tls", no_argument, NULL, 'T'},            {"burst", no_argument, NULL, 'b'},
+    {"wait", no_argument, NULL, 'W'},
     {NULL, 0, NULL, 0}};
 
 static double number(const char *text, double least) {
@@ -66,6 +68,7 @@ static void parse_arguments(Run *run, int argc, char **argv) {
         case 'z': run->target.deflate = 1; break;
         case 'T': run->target.tls = SSL_CTX_new(TLS_client_method()); break;
         case 'b': run->burst = 1; break;
+        case 'W': run->wait = 1; break;
         default: exit(2);
         }
     if (optind != argc)
@@ -76,6 +79,8 @@ static void parse_arguments(Run *run, int argc, char **argv) {
         die("--rate belongs to the mode open");
     if (run->mode == OPEN_LOOP && run->messages > 0)
         die("the mode open runs for a time, not for a number of messages");
+    if (run->wait && run->mode != ECHO)
+        die("--wait belongs to the mode echo");
     pool_make(&run->pool, size, text, json, run->target.deflate);
 }
 

@@ -14,6 +14,7 @@ typedef struct {
     Target target;
     unsigned connections;
     unsigned depth;     /* messages in flight: per connection, or broadcasts in all */
+    int wait;           /* sleep until there is something to read, instead of spinning */
     int burst;          /* the next `depth` messages only when all replies are there */
     double rate;        /* open loop: messages per second over all connections */
     double warmup;      /* seconds */

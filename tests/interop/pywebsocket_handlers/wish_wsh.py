@@ -1,7 +1,6 @@
 """Does what the request's query says: one handler feature each."""
 
 import threading
-import time
 from urllib.parse import unquote
 
 from pywebsocket3 import common, handshake, msgutil, stream
@@ -150,8 +149,8 @@ def web_socket_transfer_data(request):
         receiver = msgutil.MessageReceiver(request)
         talk.send_message(f"got {receiver.receive()}")
         talk.send_message(f"got {receiver.receive()}")
-        while not request.client_terminated:
-            time.sleep(0.01)
+        # Only then has it answered the Close.
+        receiver.join(30)
     if said == "sender":
         sender = msgutil.MessageSender(request)
         sender.send("one")

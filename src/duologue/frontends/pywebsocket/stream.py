@@ -357,10 +357,12 @@ class Stream(ShortStream):
         return create_close_frame(body, options.mask_send, options.outgoing_frame_filters)
 
     def _send_close(self, code: int | None, reason: str | bytes) -> None:
+        frame = self._close_frame(code, reason)
         with self._sending:
-            frame = self._close_frame(code, reason)
-            self._request.server_terminated = True
-            self._request.connection.write(frame)
+            # One is enough, whichever thread was first.
+            if not self._request.server_terminated:
+                self._request.server_terminated = True
+                self._request.connection.write(frame)
 
     def close_connection(
         self,
@@ -381,7 +383,9 @@ class Stream(ShortStream):
                 ``close_timeout``.
         """
         if self._request.server_terminated:
-            return
+            # Whose thread returns now closes the connection: not before the frame has gone.
+            with self._sending:
+                return
         if code is None and reason:
             raise BadOperationException("close reason must not be specified if code is None")
         self._send_close(code, reason)

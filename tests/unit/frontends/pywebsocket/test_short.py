@@ -338,3 +338,31 @@ class TestThreads:
             sock.sendall(request() + frame(1, b"a") + CLOSE)
             assert read_all(sock).endswith(b"\x81\x01a\x88\x02\x03\xe8")
         assert "Received frame: FIN=1, RSV1=0, RSV2=0, RSV3=0, opcode=1" in caplog.text
+
+
+def test_closing_waits_for_the_thread_that_answers_the_close(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    write = ends.channel.write
+
+    def slowly(octets: bytes) -> int:
+        entered.set()
+        assert go_on.wait(PATIENCE)
+        return write(octets)
+
+    monkeypatch.setattr(ends.request.connection, "write", slowly)
+    ends.peer.sendall(CLOSE)
+    answering = threading.Thread(target=ends.stream.receive_message)
+    answering.start()
+    assert entered.wait(PATIENCE)
+    leaving = threading.Thread(target=ends.stream.close_connection)
+    leaving.start()
+    # Who returns from it closes the connection.
+    leaving.join(0.1)
+    assert leaving.is_alive()
+    go_on.set()
+    for each in (answering, leaving):
+        each.join(PATIENCE)
+    ends.channel.close(linger=0)
+    assert read_all(ends.peer) == b"\x88\x02\x03\xe8"

@@ -307,10 +307,12 @@ class Table:
             if methods is not None and method in methods:
                 return bound, {}
         found = self._http.find(path)
+        # Behind a mounted application, which takes all methods, nothing is looked at.
+        mounts = (at for at, (bound, _) in enumerate(found) if isinstance(bound.route, Mount))
+        found = found[: next(mounts, len(found)) + 1]
         for wanted in ("HEAD", "GET") if method == "HEAD" else (method,):
             for match in found:
-                route = match[0].route
-                if isinstance(route, Mount) or (route.methods and wanted in route.methods):
+                if wanted in (match[0].route.methods or ()):
                     return match
         for match in found:
             if match[0].route.methods is None:

@@ -63,6 +63,31 @@ async def _hello(ws: Any) -> None:
     await ws.send("hello")
 
 
+async def test_routes_that_are_more_special_go_before_the_mounted_application(
+    visiting: Any,
+) -> None:
+    app = App()
+    app.mount("/", Guestbook())
+    app.mount("/deep", Guestbook())
+    app.route("/own")(lambda request: f"own {request.method}")
+    app.post("/own")(lambda request: "own post")
+    app.get("/read")(lambda request: "read")
+    app.route("/below/*")(lambda request: "below")
+    app.get("/*")(lambda request: "fallback")
+    async with visiting(app) as site:
+        for method, path, body in (
+            ("GET", "/own", b"own GET"),
+            ("PUT", "/own", b"own PUT"),
+            ("POST", "/own", b"own post"),
+            ("GET", "/below/it", b"below"),
+            ("GET", "/read", b"read"),
+        ):
+            assert (await site.ask(method, path)).body == body
+        assert (await site.ask("HEAD", "/read")).headers["Content-Length"] == "4"
+        assert json.loads((await site.ask("POST", "/other")).body)[0] == "/other"
+        assert json.loads((await site.ask("GET", "/deep/down")).body)[0] == "/deep/down"
+
+
 async def test_rules_and_bounds_hold_for_mounted_applications(visiting: Any) -> None:
     app = App(allowed_hosts=["localhost", "127.0.0.1"])
     app.mount("/", Guestbook())

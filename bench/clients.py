@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import parts
+from interleaved import take_rounds
 from measure import GENERATOR_CORE, SERVER_CORE, Failed, free_port, pinned
 from peers import environment
 from places import BIN, CLIENTS, PYTHON
@@ -94,21 +94,14 @@ def main() -> int:
     server = [str(BIN / "raw_epoll"), "--port", str(port), "--spin"]
     with subprocess.Popen(pinned(GENERATOR_CORE, server)) as process:
         try:
-            for number in range(arguments.rounds):
-                if time.monotonic() > deadline:
-                    break
-                for mode in arguments.modes:
-                    for name in random.sample(list(results[mode]), len(results[mode])):
-                        try:
-                            found = measure(chosen[name], mode, port, arguments.seconds)
-                        except (Failed, subprocess.TimeoutExpired) as error:
-                            part["notes"].append(f"{mode}: {name}: {error}")
-                            del results[mode][name]
-                        else:
-                            results[mode][name].append({"round": number, **found})
-                part["results"] = parts.pack(results)
-                parts.save(arguments.part, part)
-                print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+            take_rounds(
+                arguments.part,
+                part,
+                results,
+                lambda mode, name: measure(chosen[name], mode, port, arguments.seconds),
+                rounds=arguments.rounds,
+                deadline=deadline,
+            )
         finally:
             process.kill()
     print("# Clients\n", introduction(part), page(part), sep="\n")

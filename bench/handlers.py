@@ -15,14 +15,13 @@ with an interpreter and without.
 from __future__ import annotations
 
 import argparse
-import random
-import subprocess
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import parts
-from measure import Failed, Running, measure
+from interleaved import take_rounds
+from measure import Running, measure
 from peers import Server, Variant
 from places import BIN, PYTHON, ROOT, SERVERS
 from report import introduction, machine, versus_table
@@ -107,19 +106,13 @@ def main() -> int:
     part["notes"] += [f"{name}: {why}" for name, why in missing.items() if why]
     names = [name for name, why in missing.items() if not why]
     results: parts.Results = {key: {name: [] for name in names} for key in arguments.scenarios}
-    for number in range(arguments.rounds):
-        for key, rows in results.items():
-            for name in random.sample(list(rows), len(rows)):
-                try:
-                    found = run(known[name], SCENARIOS[key], arguments.seconds)
-                except (Failed, subprocess.TimeoutExpired) as error:
-                    part["notes"].append(f"{key}: {name}: {error}")
-                    del rows[name]
-                else:
-                    rows[name].append({"round": number, **found})
-        part["results"] = parts.pack(results)
-        parts.save(arguments.part, part)
-        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+    take_rounds(
+        arguments.part,
+        part,
+        results,
+        lambda key, name: run(known[name], SCENARIOS[key], arguments.seconds),
+        rounds=arguments.rounds,
+    )
     print("# Handlers\n", introduction(part), page(part), sep="\n")
     return 0
 

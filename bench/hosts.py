@@ -12,17 +12,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import subprocess
 from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import parts
 from intervals import estimate
-from measure import GENERATOR_CORE, Running, measure, pinned
+from measure import GENERATOR_CORE, Running, measure, pinned, processor_seconds
 from peers import Server, Variant
 from places import CLIENTS, PYTHON
 from places import SERVERS as FOLDER
@@ -83,15 +81,6 @@ HELLO = Scenario("hello", "hello over plain HTTP, 32 connections", ())
 SERVERS = dict.fromkeys(SCENARIOS, ROWS) | {
     HELLO: (_uvicorn("none"), _granian(), _host("duologue"), _host("uvloop"))
 }
-
-
-def processor_seconds(running: Running) -> float:
-    """Return the time that the server's processes have spent on a processor."""
-    ticks = 0
-    for pid in running.pids():
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def hello(running: Running, scenario: Scenario, seconds: float) -> dict[str, float]:

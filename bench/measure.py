@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,20 @@ def _children(pid: int) -> list[int]:
             for child in (task / "children").read_text().split():
                 found += [int(child), *_children(int(child))]
     return found
+
+
+def ticks(pids: Sequence[int]) -> tuple[int, int]:
+    """Return the ticks that processes have spent in user and in system mode."""
+    user = system = 0
+    for pid in pids:
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        user, system = user + int(words[11]), system + int(words[12])
+    return user, system
+
+
+def processor_seconds(running: Running) -> float:
+    """Return the time that the server's processes have spent on a processor."""
+    return sum(ticks(running.pids())) / os.sysconf("SC_CLK_TCK")
 
 
 class Running:

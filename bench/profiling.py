@@ -38,6 +38,7 @@ from measure import (
     free_port,
     measure,
     pinned,
+    ticks,
 )
 from peers import SERVERS_BY_NAME, Server, environment
 from places import BIN, CLIENTS, PYTHON, RESULTS
@@ -96,15 +97,6 @@ def _tables(file: Path, cpu_us: float) -> list[str]:
     return lines
 
 
-def _split(pids: Sequence[int]) -> tuple[int, int]:
-    """Return the ticks that processes have spent in user and in system mode."""
-    user = system = 0
-    for pid in pids:
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        user, system = user + int(words[11]), system + int(words[12])
-    return user, system
-
-
 def _heads(what: str, figures: dict[str, Any], before: Any, after: Any) -> list[str]:
     user, system = after[0] - before[0], after[1] - before[1]
     return [
@@ -121,10 +113,10 @@ def server_time(server: Server, scenario: Scenario, kind: type[Running] = Runnin
         running.wait_until_listening()
         measure(running, scenario, 0.3)
         pids = running.pids()
-        before = _split(pids)
+        before = ticks(pids)
         perf = _perf(file, pids, 1.2 * SECONDS) if shutil.which("perf") else None
         figures = measure(running, scenario, SECONDS)
-        after = _split(pids)
+        after = ticks(pids)
         lines = _heads(f"{scenario.key}: {scenario.title}: {server.name}", figures, before, after)
         if perf is None:
             return [*lines, "perf is not installed: no functions"]
@@ -237,10 +229,10 @@ def client_time(name: str, mode: str) -> list[str]:
                 pinned(SERVER_CORE, command), env=environment(), stdout=subprocess.DEVNULL
             ) as client:
                 time.sleep(0.5)
-                before = _split([client.pid])
+                before = ticks([client.pid])
                 perf = _perf(file, [client.pid], 0.9 * SECONDS)
                 perf.wait()
-                after = _split([client.pid])
+                after = ticks([client.pid])
             server.kill()
         return _heads(f"client, {mode}: {name}", found, before, after) + _tables(
             file, found["cpu_us"]
@@ -254,10 +246,10 @@ def topics_time(name: str, key: str) -> list[str]:
         file = Path(folder) / "perf.data"
         server.connect()
         pids = server.pids()
-        before = _split(pids)
+        before = ticks(pids)
         perf = _perf(file, pids, 1.2 * SECONDS)
         figures = server.measure(SECONDS)
-        after = _split(pids)
+        after = ticks(pids)
         lines = _heads(f"topics: {scenario.title}: {name}", figures, before, after)
         perf.wait()
         lines += ["", "µs/message  share  by process and library"]

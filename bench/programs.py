@@ -13,16 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import random
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import parts
-from measure import GENERATOR_CORE, PATIENCE, Failed, Running, measure, pinned
+from interleaved import take_rounds
+from measure import GENERATOR_CORE, PATIENCE, Failed, Running, measure, pinned, processor_seconds
 from peers import Server, Variant, environment
 from places import CLIENTS, PYTHON
 from report import introduction, machine, versus_table
@@ -73,12 +71,6 @@ class Alone(Running):
         return [self.process.pid]
 
 
-def _processor_seconds(pid: int) -> float:
-    """Return what a process has used, its children left out."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def processes(running: Running, scenario: Scenario, seconds: float) -> dict[str, Any]:
     """Have programs started one after the other; raise Failed when something goes wrong."""
     command = [str(PYTHON), str(CLIENTS / "opening_client.py"), "--port", str(running.port)]
@@ -93,7 +85,7 @@ def processes(running: Running, scenario: Scenario, seconds: float) -> dict[str,
     assert client.stdout is not None
     try:
         client.stdout.readline()
-        before = _processor_seconds(running.process.pid)
+        before = processor_seconds(running)
         out, error = client.communicate(timeout=PATIENCE)
     finally:
         client.kill()
@@ -101,7 +93,7 @@ def processes(running: Running, scenario: Scenario, seconds: float) -> dict[str,
     if client.returncode != 0:
         raise Failed(error.strip() or f"the client ended with {client.returncode}")
     figures: dict[str, Any] = json.loads(out)
-    spent = _processor_seconds(running.process.pid) - before
+    spent = processor_seconds(running) - before
     return figures | {CPU: spent * 1e6 / figures["count"]}
 
 
@@ -146,19 +138,13 @@ def main() -> int:
     part["notes"] += [f"{name}: {why}" for name, why in missing.items() if why]
     names = [name for name, why in missing.items() if not why]
     results: parts.Results = {key: {name: [] for name in names} for key in arguments.scenarios}
-    for number in range(arguments.rounds):
-        for key, rows in results.items():
-            for name in random.sample(list(rows), len(rows)):
-                try:
-                    found = run(name, SCENARIOS[key], arguments.seconds)
-                except (Failed, subprocess.TimeoutExpired) as error:
-                    part["notes"].append(f"{key}: {name}: {error}")
-                    del rows[name]
-                else:
-                    rows[name].append({"round": number, **found})
-        part["results"] = parts.pack(results)
-        parts.save(arguments.part, part)
-        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
+    take_rounds(
+        arguments.part,
+        part,
+        results,
+        lambda key, name: run(name, SCENARIOS[key], arguments.seconds),
+        rounds=arguments.rounds,
+    )
     print("# Programs\n", introduction(part), page(part), sep="\n")
     return 0
 

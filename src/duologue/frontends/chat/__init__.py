@@ -14,14 +14,15 @@ its own announcement first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from duologue.asyncio.server import Server, ServerConnection, broadcast
 from duologue.asyncio.server import serve as serve_websocket
 from duologue.exceptions import ConnectionClosed, ConnectionClosedError
 
-__all__ = ["Chat", "fault_of", "opening", "serve"]
+__all__ = ["Chat", "logged_visit", "opening", "serve"]
 
 
 def _no_log(line: str) -> None:
@@ -74,19 +75,13 @@ class Chat:
         self.connections[websocket] = None
         try:
             self.say(f"user{self.count} come in!")
-            self._log("New connection")
-            async for message in websocket:
-                if isinstance(message, str):
-                    self._log(f"Received {message}")
-                    self.say(message)
-        except ConnectionClosedError as error:
-            if fault := fault_of(error):
-                self._log(f"Error {fault}")
-        except ConnectionClosed:
-            pass
+            with logged_visit(self._log):
+                async for message in websocket:
+                    if isinstance(message, str):
+                        self._log(f"Received {message}")
+                        self.say(message)
         finally:
             del self.connections[websocket]
-            self._log("Connection closed")
 
 
 def opening(port: int) -> str:
@@ -98,16 +93,27 @@ def opening(port: int) -> str:
     return f"websocket server connection on port {port}"
 
 
-def fault_of(error: ConnectionClosedError) -> BaseException | None:
-    """Tells what is to be logged of a connection's end.
+@contextlib.contextmanager
+def logged_visit(log: Callable[[str], object]) -> Iterator[None]:
+    """Logs how a connection begins and ends; that it is closed ends the block, and is no error.
 
     Args:
-        error: What the handler was told.
-
-    Returns:
-        ``None`` of a peer that says why it leaves, or just hangs up: that isn't an error of the
-        room.
+        log: Called with each line; see :class:`Chat`.
     """
+    log("New connection")
+    try:
+        yield
+    except ConnectionClosedError as error:
+        if fault := _fault_of(error):
+            log(f"Error {fault}")
+    except ConnectionClosed:
+        pass
+    finally:
+        log("Connection closed")
+
+
+def _fault_of(error: ConnectionClosedError) -> BaseException | None:
+    # A peer that says why it leaves, or just hangs up, is no error of the room.
     cause = error.__cause__
     return None if error.rcvd is not None or isinstance(cause, EOFError) else cause
 

@@ -37,8 +37,8 @@ from typing import Any
 from duologue.app.application import App
 from duologue.app.guard import UpgradeRequest
 from duologue.asyncio.server import ServerConnection
-from duologue.exceptions import BackplaneError, ConnectionClosed, ConnectionClosedError
-from duologue.frontends.chat import fault_of
+from duologue.exceptions import BackplaneError
+from duologue.frontends.chat import logged_visit
 from duologue.frontends.demo import bounds
 from duologue.frontends.demo.commands import BadCommand, encode
 from duologue.frontends.demo.names import LOBBY, person_name, room_name
@@ -229,20 +229,13 @@ class Rooms:
     @contextlib.contextmanager
     def _taking_part(self, websocket: ServerConnection) -> Iterator[None]:
         """Log how a visit goes, and say why it can't go on."""
-        self._log("New connection")
-        try:
-            yield
-        except Full as error:
-            websocket.start_close(FULL, str(error))
-        except BackplaneError:
-            websocket.start_close(FULL, "the workers can't reach each other")
-        except ConnectionClosedError as error:
-            if fault := fault_of(error):
-                self._log(f"Error {fault}")
-        except ConnectionClosed:
-            pass
-        finally:
-            self._log("Connection closed")
+        with logged_visit(self._log):
+            try:
+                yield
+            except Full as error:
+                websocket.start_close(FULL, str(error))
+            except BackplaneError:
+                websocket.start_close(FULL, "the workers can't reach each other")
 
 
 def _topic(room: str) -> str:

@@ -160,14 +160,7 @@ def _check_handshake(config: Config, visit: Visit, command: str) -> Refusal | No
     if headers.get_all("Sec-WebSocket-Version") != ["13"]:
         why = "unsupported version: 13 not found in 'Sec-Websocket-Version' header"
         return refuse(400, "Bad Request", why)
-    found = origins.check(
-        visit.origin,
-        visit.host,
-        tls=visit.tls,
-        same=bool(config.same_origin),
-        rules=config.origins,
-        guarded=config.guards_origin,
-    )
+    found = _fault_of_origin(config, visit)
     origin = "" if visit.origin in (None, "", "null") else str(visit.origin)
     if found is not None:
         unknown = found.startswith("Origin ") and "error" in found
@@ -179,6 +172,18 @@ def _check_handshake(config: Config, visit: Visit, command: str) -> Refusal | No
         why = f"not a websocket handshake: 'Sec-WebSocket-Key' header {fault}"
         return refuse(400, "Bad Request", why, origin=origin or "file:")
     return None
+
+
+def _fault_of_origin(config: Config, visit: Visit) -> str | None:
+    """Say what is wrong with where a page comes from, ``None`` if it may come."""
+    return origins.check(
+        visit.origin,
+        visit.host,
+        tls=visit.tls,
+        same=bool(config.same_origin),
+        rules=config.origins,
+        guarded=config.guards_origin,
+    )
 
 
 def _is_key(values: Sequence[str]) -> bool:
@@ -197,15 +202,7 @@ def _is_foreign(config: Config, visit: Visit) -> bool:
         sites, modes = (visit.headers.get_all(f"Sec-Fetch-{name}") for name in ("Site", "Mode"))
         foreign = {"cross-site", "same-site"} & set(sites) and modes != ["navigate"]
         return bool(foreign and (config.guards_origin or config.same_origin))
-    found = origins.check(
-        visit.origin,
-        visit.host,
-        tls=visit.tls,
-        same=bool(config.same_origin),
-        rules=config.origins,
-        guarded=config.guards_origin,
-    )
-    return found is not None
+    return _fault_of_origin(config, visit) is not None
 
 
 def _decide_plain(config: Config, visit: Visit, full: bool) -> Decision:

@@ -413,10 +413,11 @@ class Stream(ShortStream):
 
     def go_away(self) -> None:
         """Tells the peer that the server stops, if that can be done without waiting."""
-        if not self._request.server_terminated and self._sending.acquire(blocking=False):
+        if self._sending.acquire(blocking=False):
             try:
-                frame = self._close_frame(common.STATUS_GOING_AWAY, "")
-                self._request.server_terminated = True
-                self._request.connection.write_at_once(frame)
+                if not self._request.server_terminated:
+                    frame = self._close_frame(common.STATUS_GOING_AWAY, "")
+                    self._request.server_terminated = True
+                    self._request.connection.write_at_once(frame)
             finally:
                 self._sending.release()

@@ -165,6 +165,8 @@ class Visit:
         self.config = config
         self.dispatcher = dispatcher
         self._request: Request | None = None
+        self._handshaking = False
+        self._leaving = False
 
     def serve(self) -> None:
         """Does all there is to do, then closes the connection."""
@@ -219,6 +221,7 @@ class Visit:
             compression=self.config.compression,
             close_timeout=self.config.close_timeout,
         )
+        self._handshaking = True
         try:
             handshake.do_handshake(request, self.dispatcher)
         except VersionException as error:
@@ -231,12 +234,16 @@ class Visit:
             answerer.send_error(error.status or common.HTTP_STATUS_BAD_REQUEST)
             return
         request._dispatcher = self.dispatcher
+        # Said before it is asked, as in go_away(): one of the two threads sees what the other said.
         self._request = request
+        if self._leaving:
+            request.ws_stream.go_away()
         self.dispatcher.transfer_data(request)
 
     def go_away(self) -> None:
-        """Tells the peer that the server stops."""
-        if self._request is None:
-            self.channel.interrupt()
-        else:
+        """Tells the peer that the server stops, after its handshake if that is under way."""
+        self._leaving = True
+        if self._request is not None:
             self._request.ws_stream.go_away()
+        elif not self._handshaking:
+            self.channel.interrupt()

@@ -10,11 +10,14 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
+from duologue.frontends.pywebsocket import handshake
 from duologue.frontends.pywebsocket.config import Config
+from duologue.frontends.pywebsocket.visit import Visit
 
 from .support import (
     CLOSE,
@@ -194,6 +197,30 @@ class TestThreads:
                 assert read_exactly(sock, 6) == b"\x81\x04True"
 
     def test_idle_peers_get_1001_when_the_server_stops(self, serve: Serve) -> None:
+        with serve(h=ECHO) as running:
+            sock = running.open(request())
+            read_head(sock)
+            running.server.shutdown()
+            assert read_exactly(sock, 4) == closed(1001)
+            sock.sendall(frame(8, b"\x03\xe9"))
+            assert read_all(sock) == b""
+            sock.close()
+
+    def test_a_handshake_is_finished_when_the_server_stops(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told, go_away, do_handshake = threading.Event(), Visit.go_away, handshake.do_handshake
+
+        def tell(visit: Visit) -> None:
+            go_away(visit)
+            told.set()
+
+        def do_slowly(*arguments: Any) -> None:
+            do_handshake(*arguments)
+            assert told.wait(PATIENCE)
+
+        monkeypatch.setattr(Visit, "go_away", tell)
+        monkeypatch.setattr(handshake, "do_handshake", do_slowly)
         with serve(h=ECHO) as running:
             sock = running.open(request())
             read_head(sock)
